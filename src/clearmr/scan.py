@@ -12,7 +12,7 @@ from torch import Tensor
 from clearmr.axes import Image, KSpace, NoiseSamples, Sampled
 from clearmr.errors import InputError
 
-NoiseSource = Literal["measured", "estimated", "given"]
+NoiseSource = Literal["measured", "given", "estimated", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ class SnrImage:
                  broadcastable to image (for a magnitude image: of the complex image it was made from)
     gmap         g-factor per voxel, broadcastable to image; ones where nothing was accelerated or known
     spacing      voxel size (z, y, x) in mm
-    noise_source how noise_sd is known: "measured" (noise scan), "given" (by the user), "estimated" (from the image)
+    noise_source how noise_sd is known: "measured" (noise scan), "given" (by the user), "estimated" (from the image);
+                 "unknown" only between reading an image file and `clearmr.load`, which estimates it
     affine       4x4, voxel (x, y, z) to RAS mm, or None
     header       the header of the file it came from (nibabel), kept for writing, or None
     meta         provenance: JSON-able; "steps" a list of dicts, "warnings" a list of sentences
