@@ -1,0 +1,21 @@
+"""Shared by all tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """A function that gives the path of a real data file, or skips the test where the data are absent."""
+
+    def find(relative: str) -> Path:
+        path = SHARED / relative
+        if not path.exists():
+            pytest.skip(f"real data absent: ../shared/data/{relative}")
+        return path
+
+    return find
