@@ -1,0 +1,146 @@
+"""What a report is made of: the results folder and its reader."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearmr.errors import InputError
+
+NOISE_SOURCES = ("measured", "given", "estimated", "unknown")
+REDO = "make the folder again with this version of clearmr denoise --report"
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "title": str,
+    "noise_source": str,
+    "noise_note": str,
+    "method": str,
+    "warnings": list,
+    "steps": list,
+    "spacing": list,
+    "model": dict,
+    "statistics": dict,
+    "snr": dict,
+    "metrics": dict,
+    "provenance": dict,
+}
+_ITEM_TYPES: dict[str, type | tuple[type, ...]] = {"warnings": str, "steps": dict, "spacing": (int, float)}
+_REQUIRED = ("title", "warnings", "noise_source", "method", "provenance")
+
+
+@dataclass(frozen=True)
+class Results:
+    """One denoising, whole: what went in, what came out, what is known of the noise, how it was made.
+
+    noisy, denoised  (frame, z, y, x) complex64 or float32, in the same unit
+    gmap, noise_sd   broadcastable to them; noise_sd is the SD of each of the real and imaginary parts in that unit
+    reference        of their shape, or None; snr_before, snr_after (z, y, x) SNR maps, or None
+    statistics       of (noisy - denoised) / noise_sd: "mean", "sd", "kurtosis" (excess: 0 for a Gaussian),
+                     "histogram" {"edges", "counts"}, "by_gmap" [{"g_low", "g_high", "sd"}]
+    snr              {"before", "after" or None, anything else that is worth a line}
+    metrics          against a reference: {name: number} or {"noisy": {name: number}, "denoised": {...}}
+    steps            [{"name", any scale: value}] in the order they were done
+    """
+
+    title: str
+    warnings: Sequence[str]
+    noise_source: str
+    method: str
+    provenance: Mapping[str, Any]
+    noisy: np.ndarray
+    denoised: np.ndarray
+    gmap: np.ndarray
+    noise_sd: np.ndarray
+    noise_note: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    snr: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    steps: Sequence[Mapping[str, Any]] = ()
+    spacing: Sequence[float] = (1.0, 1.0, 1.0)
+    reference: np.ndarray | None = None
+    snr_before: np.ndarray | None = None
+    snr_after: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        _check_arrays(self)
+        if self.noise_source not in NOISE_SOURCES:
+            raise InputError(f"noise_source to be one of {', '.join(NOISE_SOURCES)}", repr(self.noise_source), REDO)
+        if len(self.spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing):
+            raise InputError("spacing as three sizes in mm, (z, y, x)", repr(list(self.spacing)), REDO)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Results":
+        """Read `results.json` and `arrays.npz` of `folder`; InputError where they are missing, older or broken."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError("a results folder", str(folder), "name the folder that clearmr denoise --report wrote")
+        values: dict[str, Any] = _read_json(folder / "results.json") | _read_arrays(folder / "arrays.npz")
+        return cls(**values)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path.name} in the results folder", f"none in {path.parent}", REDO)
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(_existing(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"JSON in {path}", str(error), REDO) from error
+    if not isinstance(values, dict):
+        raise InputError(f"one JSON object in {path}", type(values).__name__, REDO)
+    missing = [key for key in _REQUIRED if key not in values]
+    if missing:
+        raise InputError(f"{', '.join(_REQUIRED)} in {path}", f"no {', '.join(missing)}", REDO)
+    known = {key: value for key, value in values.items() if key in _TYPES and value is not None}
+    for key, value in known.items():
+        _check_type(path, key, value)
+    return known
+
+
+def _check_type(path: Path, key: str, value: Any) -> None:
+    if not isinstance(value, _TYPES[key]):
+        raise InputError(f"{key} in {path} as {_TYPES[key]}", type(value).__name__, REDO)
+    inner = _ITEM_TYPES.get(key)
+    if inner and not all(isinstance(item, inner) for item in value):
+        raise InputError(f"every one of {key} in {path} as {inner}", repr(value)[:80], REDO)
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    known = {f.name for f in fields(Results)} - set(_TYPES)
+    try:
+        with np.load(_existing(path), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name in known}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"numpy arrays in {path}", str(error) or "a broken file", REDO) from error
+    missing = [name for name in ("noisy", "denoised", "gmap", "noise_sd") if name not in arrays]
+    if missing:
+        raise InputError(f"noisy, denoised, gmap and noise_sd in {path}", f"no {', '.join(missing)}", REDO)
+    return arrays
+
+
+def _check_arrays(results: Results) -> None:
+    shape = results.noisy.shape
+    if len(shape) != 4 or 0 in shape:
+        raise InputError("noisy as (frame, z, y, x) with no empty axis", str(shape), REDO)
+    for name, of_shape in (("denoised", shape), ("reference", shape), ("snr_before", None), ("snr_after", None)):
+        array = getattr(results, name)
+        if array is not None and array.shape != (of_shape or shape[1:]):
+            raise InputError(f"{name} of shape {of_shape or shape[1:]}", str(array.shape), REDO)
+    for name in ("gmap", "noise_sd"):
+        array = getattr(results, name)
+        if array.dtype.kind not in "fiu" or not _broadcastable(array.shape, shape):
+            raise InputError(f"{name} real and broadcastable to {shape}", f"{array.dtype} {array.shape}", REDO)
+
+
+def _broadcastable(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False

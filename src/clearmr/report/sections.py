@@ -1,0 +1,139 @@
+"""The sections of the page, each a function from Results to HTML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from clearmr.report import tables
+from clearmr.report.charts import colour_bar_svg, histogram_svg
+from clearmr.report.pictures import SIGMAS, Pictures, Scale, data_uri
+from clearmr.report.ramps import DIFFERENCE, GMAP, ramp
+from clearmr.report.results import Results
+from clearmr.report.tables import text
+from clearmr.report.words import NOISE_CAUTION, NOISE_WORDS, finite, number
+
+
+def section(name: str, heading: str, body: str) -> str:
+    if not body:
+        return ""
+    return f'<section class="{name}" aria-labelledby="{name}"><h2 id="{name}">{heading}</h2>{body}</section>'
+
+
+def figures(results: Results) -> str:
+    """The four numbers to see first."""
+    sd = results.statistics.get("sd")
+    shown = [
+        ("SNR before", number(_short(results.snr.get("before"))), ""),
+        ("SNR after", number(_short(results.snr.get("after"))), ""),
+        ("Removed, of noise SD", number(_short(sd)), ""),
+        ("Noise level", results.noise_source, " alert" if results.noise_source in NOISE_CAUTION else ""),
+    ]
+    return "".join(
+        f'<div class="figure{mark}"><dt>{name}</dt><dd>{text(value)}</dd></div>' for name, value, mark in shown
+    )
+
+
+def _short(value: Any) -> Any:
+    plain = finite(value)
+    return value if plain is None else float(f"{plain:.3g}")
+
+
+def warnings(results: Results) -> str:
+    caution = NOISE_CAUTION.get(results.noise_source)
+    sentences = ([caution] if caution else []) + list(results.warnings)
+    body = f"<ul>{tables.items(sentences)}</ul>" if sentences else ""
+    return section("warnings", "Warnings", body) or '<p class="none">No warnings.</p>'
+
+
+def shape(results: Results) -> str:
+    frames, slices, rows, columns = results.noisy.shape
+    kind = "complex" if np.iscomplexobj(results.noisy) else "real"
+    counts = [f"{n} {name}{'s' if n > 1 else ''}" for n, name in ((frames, "frame"), (slices, "slice"))]
+    size = " × ".join(number(float(s)) for s in results.spacing)
+    return f"{', '.join(counts)}, {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x)"
+
+
+def strip(pictures: Pictures, results: Results) -> str:
+    sigma = f"{SIGMAS:g}"
+    gmap = pictures.scales["gmap"]
+    g_labels = [number(round(g, 2)) for g in (gmap.bottom, (gmap.bottom + gmap.top) / 2, gmap.top)]
+    panes = [
+        _pane("noisy", "Noisy", "The image before denoising", '<span class="window-label"></span>'),
+        _pane("denoised", "Denoised", "The image after denoising, same window", '<span class="window-label"></span>'),
+        _pane(
+            "difference",
+            "Difference / noise SD",
+            "What was removed in units of the noise SD; without structure if it is noise",
+            colour_bar_svg(DIFFERENCE, [f"−{sigma}σ", "0", f"+{sigma}σ"], "difference"),
+        ),
+        _pane("gmap", "g-factor", "Map of the noise amplification", colour_bar_svg(GMAP, g_labels, "gmap")),
+    ]
+    if results.reference is not None:
+        label = '<span class="window-label"></span>'
+        panes.insert(2, _pane("reference", "Reference", "The reference image, same window", label))
+    return "".join(panes)
+
+
+def _pane(name: str, title: str, alt: str, foot: str) -> str:
+    return (
+        f'<figure class="pane" data-layer="{name}"><figcaption>{title}</figcaption>'
+        f'<canvas role="img" aria-label="{alt}"></canvas><div class="foot">{foot}</div></figure>'
+    )
+
+
+def noise(results: Results) -> str:
+    mark = " alert" if results.noise_source in NOISE_CAUTION else ""
+    note = f"<p>{text(results.noise_note)}</p>" if results.noise_note else ""
+    body = f'<p class="source{mark}">{NOISE_WORDS[results.noise_source]}</p>{note}'
+    return section("noise", "Where the noise level comes from", body)
+
+
+def removed(results: Results) -> str:
+    statistics = results.statistics
+    histogram = statistics.get("histogram") or {}
+    edges, counts = list(histogram.get("edges", ())), list(histogram.get("counts", ()))
+    chart = details = ""
+    if counts and len(edges) == len(counts) + 1:
+        chart = f'<figure class="plot">{histogram_svg(edges, counts)}<figcaption>{_LEGEND}</figcaption></figure>'
+        rows = [[f"{number(low)} to {number(high)}", c] for low, high, c in zip(edges, edges[1:], counts, strict=False)]
+        numbers = tables.table(["removed / noise SD", "count"], rows, caption="Histogram")
+        details = f"<details><summary>The histogram in numbers</summary>{numbers}</details>"
+    body = f"{chart}<div>{_moments(statistics)}{_by_gmap(statistics.get('by_gmap') or ())}</div>{details}"
+    return section("removed", "What was removed", f'<div class="columns">{body}</div>' if statistics else "")
+
+
+_LEGEND = '<span class="key key-bars"></span>removed <span class="key key-line"></span>N(0, 1), pure noise'
+
+
+def _moments(statistics: Mapping[str, Any]) -> str:
+    ideal = {"mean": 0, "sd": 1, "kurtosis": 0}
+    names = {"mean": "mean", "sd": "SD", "kurtosis": "excess kurtosis"}
+    rows = [[names[key], statistics.get(key), ideal[key]] for key in ideal if key in statistics]
+    return tables.table(["(noisy − denoised) / noise SD", "found", "noise"], rows, caption="Moments") if rows else ""
+
+
+def _by_gmap(bands: Any) -> str:
+    rows = [[f"{number(b.get('g_low'))} to {number(b.get('g_high'))}", b.get("sd")] for b in bands]
+    return tables.table(["g-factor", "SD of removed / noise SD"], rows, caption="By g-factor") if rows else ""
+
+
+def snr(results: Results) -> str:
+    body = tables.pairs(results.snr)
+    return section("snr", "SNR", f'<div class="columns">{_snr_maps(results)}<div>{body}</div></div>' if body else "")
+
+
+def _snr_maps(results: Results) -> str:
+    maps = {"before": results.snr_before, "after": results.snr_after}
+    middle = {when: values[values.shape[0] // 2] for when, values in maps.items() if values is not None}
+    if not middle:
+        return ""
+    top = max(float(np.nanpercentile(values, 99.5)) for values in middle.values()) or 1.0
+    colours = ramp(GMAP)
+    pictures = "".join(
+        f'<figure><img src="{data_uri(colours[Scale(0.0, top).encode(np.nan_to_num(values))])}" '
+        f'alt="SNR map {when} denoising, middle slice"><figcaption>{when}</figcaption></figure>'
+        for when, values in middle.items()
+    )
+    bar = colour_bar_svg(GMAP, ["0", number(_short(top / 2)), number(_short(top))], "snr")
+    return f'<div class="maps">{pictures}{bar}</div>'
