@@ -1,1 +1,16 @@
+"""A room per paper. Rooms never import one another; `METHODS` names them all."""
 
+import importlib
+from types import ModuleType
+
+from clearmr.errors import InputError
+
+METHODS = ("snraware",)
+
+
+def room(name: str) -> ModuleType:
+    """The `method` module of a paper's room: it has `fit` and `load`. Raises InputError for an unknown name."""
+    key = name.replace("-", "_")
+    if key not in METHODS:
+        raise InputError(f"a method among {', '.join(METHODS)}", name, "choose one of them, or auto")
+    return importlib.import_module(f"clearmr.methods.{key}.method")

@@ -1,1 +1,1 @@
-
+"""Training: loop, checkpoint, losses. No word of any paper."""

@@ -1,0 +1,90 @@
+"""Settings of SNRAware. Defaults of `NoiseConfig` are the paper's (Training data generation)."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from clearmr.errors import InputError
+from clearmr.train.loop import LoopConfig
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """What noise is drawn from. Fractions are of the k-space extent of an axis; sigma in units of the native noise."""
+
+    sigma_max: float = 32.0
+    gaussian: tuple[float, ...] = (0.8, 1.0, 1.5, 2.0, 2.25)
+    gaussian_probability: float = 1.0
+    partial_fourier: tuple[float, ...] = (1.0, 0.85, 0.7, 0.65, 0.55)
+    partial_fourier_probability: float = 0.5
+    resolution: tuple[float, ...] = (1.0, 0.85, 0.7, 0.65, 0.55)
+    order: Literal["filter-then-g", "g-then-filter"] = "filter-then-g"
+    clean_probability: float = 0.0  # noise-free pairs, so that a clean image is left alone
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """The U-net of residual 3x3x3 cells: channels per level, cells per block."""
+
+    channels: tuple[int, ...] = (32, 64, 128)
+    cells: int = 2
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How patches are cut and varied."""
+
+    patch: tuple[int, int, int] = (8, 64, 64)  # T, H, W
+    batch: int = 4
+    single_frame_probability: float = 0.25  # batches of T = 1, with T times as many patches
+    native_snr: tuple[float, float] = (30.0, 600.0)  # peak, log-uniform, before noise is added
+    magnitude_probability: float = 0.25
+    synthetic: float = 0.3  # fraction of patches from dead-leaves images instead of the given data
+
+
+@dataclass(frozen=True)
+class SnrAwareConfig:
+    """Everything `fit` needs beside the data and the seed."""
+
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    net: NetConfig = field(default_factory=NetConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=20000, bf16=True))
+
+
+def tiny() -> SnrAwareConfig:
+    """What the bundled weights were trained with: half of the pairs keep white noise, one in ten is noise-free."""
+    return SnrAwareConfig(noise=NoiseConfig(gaussian_probability=0.5, clean_probability=0.1))
+
+
+PRESETS = {"tiny": tiny}
+
+
+def with_settings(config: SnrAwareConfig, settings: dict[str, str]) -> SnrAwareConfig:
+    """Replace fields by `part.name=value` texts, each read as the type of the default. Raises InputError."""
+    for key, text in settings.items():
+        part, _, name = key.partition(".")
+        section = getattr(config, part, None)
+        if not name or not dataclasses.is_dataclass(section) or not hasattr(section, name):
+            known = ", ".join(f"{p.name}.{f.name}" for p in dataclasses.fields(config) for f in _fields(config, p.name))
+            raise InputError("a setting as part.name=value", key, f"known: {known}")
+        value = _read(key, text, getattr(section, name))
+        replaced = dataclasses.replace(section, **{name: value})  # type: ignore[type-var]
+        config = dataclasses.replace(config, **{part: replaced})
+    return config
+
+
+def _fields(config: SnrAwareConfig, part: str) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(getattr(config, part))
+
+
+def _read(key: str, text: str, default: Any) -> Any:
+    kind = type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is tuple:
+            return tuple(type(default[0])(item) for item in text.strip("()").split(",") if item)
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{key} as {kind.__name__}", text, f"write it like {default}") from error

@@ -1,0 +1,214 @@
+"""SNRAware: fit a network to noise made on the fly, denoise images in SNR units with it."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clearmr.axes import Net5D
+from clearmr.denoiser import Progress, no_progress
+from clearmr.errors import InputError
+from clearmr.methods.snraware import corpus, pairs, tiles
+from clearmr.methods.snraware.config import NetConfig, SnrAwareConfig
+from clearmr.nets import ResidualConv3d, UNet
+from clearmr.scan import SnrImage
+from clearmr.train import checkpoint, loop, losses
+
+WEIGHTS = Path(__file__).parent / "weights"
+DEFAULT_MODEL = "snraware-tiny"
+VALIDATION_BATCHES = 12
+
+
+class SnrAwareNet(nn.Module):
+    """(real, imaginary, noise SD) -> (real, imaginary): the input less what the U-net takes for noise.
+
+    Shapes (B, 3, T, H, W) -> (B, 2, T, H, W), any T, H, W. Positively homogeneous: net(a x, a sd) = a net(x, sd).
+    """
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        self.noise = UNet(3, 2, channels=config.channels, cells=config.cells, cell=ResidualConv3d)
+
+    def forward(self, x: Net5D) -> Net5D:
+        return x[:, :2] - self.noise(x).float()
+
+
+@dataclass(frozen=True)
+class SnrAware:
+    """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude."""
+
+    net: nn.Module
+    name: str
+    card: dict[str, Any]
+    device: str = "cpu"
+    memory_bytes: float = 2.0e9
+    progress: Progress = no_progress
+
+    def __call__(self, image: SnrImage) -> SnrImage:
+        """Denoise along frames (a series) or along z (one volume or slice stack), whole or tile by tile."""
+        along_frames = image.image.shape[0] > 1
+        series = image.image.movedim(1, 0) if along_frames else image.image  # (n, T, y, x)
+        noise_sd = image.noise_sd.float().expand(image.image.shape)
+        noise_sd = noise_sd.movedim(1, 0) if along_frames else noise_sd
+        out = torch.stack([self._series(s, sd, k, len(series)) for k, (s, sd) in enumerate(zip(series, noise_sd, strict=True))])
+        out = out.movedim(0, 1) if along_frames else out
+        step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
+        meta = {**image.meta, "steps": [*image.meta.get("steps", []), step]}
+        return dataclasses.replace(image, image=out.to(image.image.dtype), meta=meta)
+
+    def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int) -> Tensor:
+        unit = _unit(noise_sd)
+        channels = to_channels(series, noise_sd) / unit
+
+        def report(done: int, total: int) -> None:
+            self.progress(index * total + done, n * total)
+
+        out = tiles.apply(self._run, channels, memory_bytes=self.memory_bytes, report=report) * unit
+        return torch.complex(out[0], out[1]) if series.is_complex() else out[0].clamp(min=0)
+
+    def _run(self, channels: Float[Tensor, "C T H W"]) -> Float[Tensor, "2 T H W"]:
+        layout = torch.channels_last_3d
+        with torch.inference_mode():
+            return self.net(channels[None].to(self.device).contiguous(memory_format=layout))[0].cpu()
+
+
+def _unit(noise_sd: Tensor) -> Tensor:
+    """The scale that brings an image to SNR units: the median noise SD where there is noise."""
+    positive = noise_sd[noise_sd > 0]
+    if not len(positive):
+        raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
+    return positive.median()
+
+
+def to_channels(series: Tensor, noise_sd: Tensor) -> Float[Tensor, "C T H W"]:
+    """(T, H, W) complex or magnitude and its noise SD -> (real, imaginary or zero, noise SD)."""
+    imaginary = series.imag if series.is_complex() else torch.zeros_like(series)
+    return torch.stack([series.real if series.is_complex() else series, imaginary, noise_sd])
+
+
+class Batches:
+    """Batch k of a seed is the same whenever it is asked for: (B, 3, T, H, W) inputs, (B, 2, T, H, W) targets."""
+
+    def __init__(self, sampler: corpus.PatchSampler, gmaps: Float[Tensor, "n y x"], config: SnrAwareConfig, seed: int) -> None:
+        self.sampler, self.gmaps, self.config, self.seed = sampler, gmaps, config, seed
+
+    def __call__(self, step: int) -> loop.Batch:
+        generator = torch.Generator().manual_seed((self.seed << 32) + step)
+        frames = self.config.data.patch[0]
+        if float(torch.rand((), generator=generator)) < self.config.data.single_frame_probability:
+            made = [self._pair(1, generator) for _ in range(self.config.data.batch * frames)]
+        else:
+            made = [self._pair(frames, generator) for _ in range(self.config.data.batch)]
+        inputs, targets = zip(*made, strict=True)
+        return torch.stack(inputs), torch.stack(targets)
+
+    def _pair(self, n_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        patch = self.sampler.draw(n_frames, generator)
+        noise = pairs.draw_noise(self.config.noise, len(self.gmaps), generator)
+        gmap = _crop(self.gmaps[noise.gmap], patch.clean.shape[-2:], generator)
+        pair = pairs.make_pair(patch.clean, gmap, noise, native_sd=patch.native_sd, order=self.config.noise.order)
+        noisy, target = pair.noisy, pair.target
+        if float(torch.rand((), generator=generator)) < self.config.data.magnitude_probability:
+            noisy, target = _magnitude(noisy, target, generator)
+        noise_sd = pair.noise_sd.expand(noisy.shape)
+        return to_channels(noisy, noise_sd), to_channels(target, noise_sd)[:2]
+
+
+def _magnitude(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Magnitudes of both; in a third, the background is set to zero, as vendors do."""
+    noisy, target = noisy.abs(), target.abs()
+    if float(torch.rand((), generator=generator)) < 0.33:
+        inside = target > 0.05 * target.max()
+        noisy, target = noisy * inside, target * inside
+    return noisy, target
+
+
+def _crop(gmap: Tensor, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """A random window, flip and transposition of a g map."""
+    y, x = (int(torch.randint(n - m + 1, (), generator=generator)) for n, m in zip(gmap.shape, shape, strict=True))
+    window = gmap[y : y + shape[0], x : x + shape[1]]
+    flips = [d for d in (0, 1) if float(torch.rand((), generator=generator)) < 0.5]
+    window = window.flip(flips) if flips else window
+    return window.T if shape[0] == shape[1] and float(torch.rand((), generator=generator)) < 0.5 else window
+
+
+def fit(
+    cases: Sequence[SnrImage],
+    validation: Sequence[SnrImage],
+    config: SnrAwareConfig,
+    seed: int,
+    *,
+    gmaps: Float[Tensor, "n y x"],
+    run: Path,
+    name: str = DEFAULT_MODEL,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> SnrAware:
+    """Train on clean high-SNR cases with `gmaps` on offer (R = 2..8 and ones); the best on `validation` is kept.
+
+    validation: images of other subjects (fixed noise draws, PSNR-like merit); dead leaves alone where it is empty.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    train_series = [s for case in cases for s in corpus.clean_series(case)]
+    held_out = [s for case in validation for s in corpus.clean_series(case)]
+    leaves = corpus.synthetic_series(generator) if config.data.synthetic or not held_out else []
+    batches = Batches(corpus.PatchSampler(train_series, leaves, config.data), gmaps, config, seed)
+    unseen = dataclasses.replace(config.data, synthetic=0.0)
+    checks = Batches(corpus.PatchSampler(held_out, leaves, unseen), gmaps, config, seed + 1)
+    fixed = [checks(k) for k in range(VALIDATION_BATCHES)]
+
+    def merit(net: nn.Module) -> float:
+        return sum(_gain(net, batch, device) for batch in fixed) / len(fixed)
+
+    net = loop.train(
+        SnrAwareNet(config.net), batches, losses.charbonnier, merit,
+        config=config.loop, run=run, resume=resume, device=device, progress=progress,
+    )  # fmt: skip
+    return SnrAware(net.eval(), name, {"net": dataclasses.asdict(config.net)}, device=device)
+
+
+def _gain(net: nn.Module, batch: loop.Batch, device: str) -> float:
+    """PSNR gain in dB over the noisy input, clipped at 30 dB, mean over the batch; noise-free pairs left out."""
+    inputs, target = batch
+    with torch.inference_mode():
+        error = (net(inputs.to(device)).cpu() - target).square().mean((1, 2, 3, 4))
+    before = (inputs[:, :2] - target).square().mean((1, 2, 3, 4))
+    noisy = before > 0
+    return float((10 * torch.log10(before[noisy] / error[noisy])).clamp(max=30).mean())
+
+
+def save(denoiser: SnrAware, path: Path, card: dict[str, Any]) -> None:
+    """Write weights (float16 safetensors) and, beside them, the card (JSON) that `load` needs."""
+    checkpoint.save_tensors({k: v.half() for k, v in denoiser.net.state_dict().items()}, path)
+    checkpoint.save_json({**denoiser.card, **card, "sha256": checkpoint.sha256(path)}, path.with_suffix(".json"))
+
+
+def bundled() -> tuple[str, ...]:
+    """Names of the models that ship with the package."""
+    return tuple(sorted(p.stem for p in WEIGHTS.glob("*.safetensors")))
+
+
+def load(model: str | Path | None = None, *, device: str = "cpu") -> SnrAware:
+    """Load a bundled model by name, or a .safetensors file with its .json card beside it."""
+    name = str(model or DEFAULT_MODEL)
+    path = WEIGHTS / f"{name}.safetensors" if name in bundled() else Path(name)
+    if not path.is_file():
+        todo = "name a bundled model or a .safetensors file"
+        raise InputError(f"a model among {', '.join(bundled()) or '(none bundled)'} or a file", name, todo)
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        raise InputError("a model card beside the weights", f"no {card_path}", "keep both files together")
+    card = json.loads(card_path.read_text())
+    if card.get("sha256") != checkpoint.sha256(path):
+        raise InputError("weights that match their card", f"another SHA-256 in {path}", "take both from one training")
+    net = SnrAwareNet(NetConfig(tuple(card["net"]["channels"]), card["net"]["cells"]))
+    net.load_state_dict({k: v.float() for k, v in checkpoint.load_tensors(path).items()})
+    return SnrAware(net.eval().to(device, memory_format=torch.channels_last_3d), path.stem, card, device=device)
