@@ -10,7 +10,7 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 300, 44, 40, 12
 _LIMIT = 5.0  # sigma
 
 
-def histogram_svg(edges: Sequence[float], counts: Sequence[float]) -> str:
+def histogram_svg(edges: Sequence[float | int], counts: Sequence[float | int]) -> str:
     """Density of `counts` between `edges` (one more than counts) as bars, N(0, 1) as a line."""
     total = sum(counts) or 1.0
     bins = list(zip(edges[:-1], edges[1:], counts, strict=True))
@@ -48,25 +48,25 @@ def _normal(x: float) -> float:
     return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
-def _x(sigma: float) -> float:
+def _x(sigma: float | int) -> float:
     return _LEFT + (sigma + _LIMIT) / (2 * _LIMIT) * (_WIDTH - _LEFT - 8)
 
 
-def _y(density: float, tallest: float) -> float:
+def _y(density: float | int, tallest: float) -> float:
     return _HEIGHT - _BOTTOM - density / tallest * (_HEIGHT - _BOTTOM - _TOP)
 
 
-def _bar(low: float, high: float, value: float, tallest: float) -> str:
+def _bar(low: float | int, high: float | int, value: float, tallest: float) -> str:
     left, right, top = _x(max(low, -_LIMIT)), _x(min(high, _LIMIT)), _y(value, tallest)
-    return f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{_y(0, tallest) - top:.1f}"/>'
+    return f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{_y(0.0, tallest) - top:.1f}"/>'
 
 
 def _axis(tallest: float) -> str:
-    base = _y(0, tallest)
+    base = _y(0.0, tallest)
     ticks = "".join(
         f'<text x="{_x(s):.1f}" y="{base + 17:.1f}" text-anchor="middle">{s:+d}</text>'
         if s
-        else f'<text x="{_x(0):.1f}" y="{base + 17:.1f}" text-anchor="middle">0</text>'
+        else f'<text x="{_x(0.0):.1f}" y="{base + 17:.1f}" text-anchor="middle">0</text>'
         for s in range(-4, 5, 2)
     )
     heights = "".join(
@@ -80,6 +80,6 @@ def _axis(tallest: float) -> str:
     )
 
 
-def _marks(tallest: float) -> list[float]:
+def _marks(tallest: float) -> list[float | int]:
     step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 1e9) if tallest / s <= 5)
     return [step * i for i in range(1, int(tallest / step) + 1)]

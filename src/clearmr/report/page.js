@@ -5,10 +5,14 @@
   const { width, height, frames, slices, scales, layers } = data;
   const state = { frame: 0, slice: slices.length >> 1, low: 0, high: 1, before: false, large: false, playing: false };
   const codes = {}; // layer -> 8-bit codes of the tile last drawn, for the readout
+  const drawn = new Set(); // layers that are on the page now
 
   // ---- values and colours -------------------------------------------------------------------------------------
   const valueOf = (scale, code) => scale.bottom + (scale.top - scale.bottom) * (code / 255) ** scale.gamma;
-  const show = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+  function show(value) {
+    if (Math.abs(value) < 1e-9 * scales.grey.top) return "0";
+    return (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)).replace("-", "−");
+  }
   const pack = (r, g, b) => (255 << 24) | (b << 16) | (g << 8) | r;
 
   function greyTable() {
@@ -46,6 +50,7 @@
     const picture = tile(layers[name]);
     const pixels = new Uint32Array(picture.data.buffer);
     const table = tables[layers[name].scale];
+    drawn.add(name);
     const kept = (codes[name] ||= new Uint8Array(pixels.length));
     for (let i = 0; i < pixels.length; i++) {
       kept[i] = pixels[i] & 255;
@@ -55,7 +60,10 @@
   }
   const panes = [...document.querySelectorAll(".pane")];
   const isShown = (pane) => !state.large || pane.dataset.layer === "denoised";
-  const draw = () => panes.filter(isShown).forEach(drawPane);
+  function draw() {
+    drawn.clear();
+    panes.filter(isShown).forEach(drawPane);
+  }
 
   // ---- controls -----------------------------------------------------------------------------------------------
   const { bottom, top } = scales.grey;
@@ -66,7 +74,7 @@
     byId("width").value = Math.round((1000 * (high - low)) / (top - bottom));
     byId("level-value").textContent = show((low + high) / 2);
     byId("width-value").textContent = show(high - low);
-    for (const label of document.querySelectorAll(".window-label")) label.textContent = `${show(low)} to ${show(high)}`;
+    for (const label of document.querySelectorAll(".window-label")) label.textContent = `Window ${show(low)} to ${show(high)}`;
     tables.grey = greyTable();
     draw();
   }
@@ -131,9 +139,9 @@
     const box = event.currentTarget.getBoundingClientRect();
     const x = Math.min(width - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * width)));
     const y = Math.min(height - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * height)));
-    const said = Object.entries(codes).map(([name, kept]) => {
-      const value = valueOf(scales[layers[name].scale], kept[y * width + x]);
-      if (name === "difference") return `removed ${value.toFixed(1)} σ`;
+    const said = [...drawn].map((name) => {
+      const value = valueOf(scales[layers[name].scale], codes[name][y * width + x]);
+      if (name === "difference") return `removed ${value.toFixed(1).replace("-", "−")} σ`;
       return `${name === "gmap" ? "g" : name} ${show(value)}`;
     });
     byId("readout").textContent = `x ${x}, y ${y}: ${said.join(" · ")}`;
@@ -178,8 +186,11 @@
   async function load(layer) {
     layer.images = await Promise.all(layer.sheets.map(async (source) => {
       const image = new Image();
-      image.src = source;
-      await image.decode();
+      await new Promise((done, failed) => {
+        image.onload = done;
+        image.onerror = () => failed(new Error("a broken picture"));
+        image.src = source;
+      });
       return image;
     }));
   }
@@ -198,5 +209,8 @@
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     setPlaying(frames.length > 1 && !calm);
   }
-  start();
+  start().catch((error) => {
+    byId("failure").textContent = `The pictures could not be drawn (${error.message}). The numbers below are whole.`;
+    byId("failure").hidden = false;
+  });
 })();

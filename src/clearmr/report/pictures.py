@@ -132,15 +132,30 @@ def shown(image: np.ndarray) -> np.ndarray:
 def difference(noisy: np.ndarray, denoised: np.ndarray, noise_sd: np.ndarray) -> np.ndarray:
     """What was removed, in units of noise_sd; 0 where noise_sd is 0.
 
-    Of a complex image this is the part in phase with the denoised signal: Gaussian at any SNR, with a sign,
-    as the difference of magnitudes is not.
+    Of a complex image this is the part in phase with the signal round the voxel: Gaussian at any SNR, with a sign,
+    as the difference of magnitudes is not. The voxel and its neighbours have no say in the phase: it would follow
+    the noise that was left in them, and what was removed would seem to have a sign where there is no signal.
     """
     removed = noisy - denoised
     if np.iscomplexobj(removed):
-        size = np.abs(denoised)
-        removed = np.where(size > 0, (removed * np.conj(denoised)).real / np.where(size > 0, size, 1), removed.real)
+        signal = box_sum(denoised, 15) - box_sum(denoised, 5)
+        size = np.abs(signal)
+        in_phase = (removed * np.conj(signal)).real / np.where(size > 0, size, 1)
+        removed = np.where(size > 0, in_phase, removed.real)
     known = np.broadcast_to(noise_sd > 0, removed.shape)
     return shown(np.divide(removed, noise_sd, out=np.zeros(removed.shape, np.float32), where=known))
+
+
+def box_sum(image: np.ndarray, size: int) -> np.ndarray:
+    """Sum over `size` x `size` (odd) pixels of the last two axes round each pixel; zeros lie beyond the edges."""
+    total = np.nan_to_num(image)
+    for axis in (-2, -1):
+        pad = [(0, 0)] * image.ndim
+        pad[axis] = (size // 2 + 1, size // 2)
+        running = np.cumsum(np.pad(total, pad), axis=axis)
+        n = running.shape[axis]
+        total = np.take(running, range(size, n), axis=axis) - np.take(running, range(n - size), axis=axis)
+    return total
 
 
 def grey_scale(noisy: np.ndarray, denoised: np.ndarray) -> Scale:
@@ -153,7 +168,7 @@ def grey_scale(noisy: np.ndarray, denoised: np.ndarray) -> Scale:
 def window(denoised: np.ndarray) -> tuple[float, float]:
     """The first window (low, high) of noisy and denoised alike, from the denoised image."""
     low, high = (float(v) for v in np.percentile(_sample(denoised), (0.5, 99.7)))
-    low = 0.0 if low >= 0 else low
+    low = 0.0 if low > -0.05 * high else low
     return (low, high * 1.05 if high > low else low + 1.0)
 
 

@@ -13,7 +13,7 @@ from clearmr.errors import InputError
 
 NOISE_SOURCES = ("measured", "given", "estimated", "unknown")
 REDO = "make the folder again with this version of clearmr denoise --report"
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_TYPES: dict[str, type] = {
     "title": str,
     "noise_source": str,
     "noise_note": str,
@@ -27,7 +27,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "metrics": dict,
     "provenance": dict,
 }
-_ITEM_TYPES: dict[str, type | tuple[type, ...]] = {"warnings": str, "steps": dict, "spacing": (int, float)}
+_ITEM_TYPES: dict[str, Any] = {"warnings": str, "steps": dict, "spacing": (int, float)}
 _REQUIRED = ("title", "warnings", "noise_source", "method", "provenance")
 
 
@@ -60,13 +60,14 @@ class Results:
     snr: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     steps: Sequence[Mapping[str, Any]] = ()
-    spacing: Sequence[float] = (1.0, 1.0, 1.0)
+    spacing: Sequence[float | int] = (1.0, 1.0, 1.0)
     reference: np.ndarray | None = None
     snr_before: np.ndarray | None = None
     snr_after: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_arrays(self)
+        _check_statistics(self.statistics)
         if self.noise_source not in NOISE_SOURCES:
             raise InputError(f"noise_source to be one of {', '.join(NOISE_SOURCES)}", repr(self.noise_source), REDO)
         if len(self.spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing):
@@ -105,11 +106,11 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_type(path: Path, key: str, value: Any) -> None:
-    if not isinstance(value, _TYPES[key]):
-        raise InputError(f"{key} in {path} as {_TYPES[key]}", type(value).__name__, REDO)
-    inner = _ITEM_TYPES.get(key)
-    if inner and not all(isinstance(item, inner) for item in value):
-        raise InputError(f"every one of {key} in {path} as {inner}", repr(value)[:80], REDO)
+    if type(value) is not _TYPES[key]:
+        raise InputError(f"{key} in {path} as {_TYPES[key].__name__}", type(value).__name__, REDO)
+    items = value if isinstance(value, list) else []
+    if key in _ITEM_TYPES and not all(isinstance(item, _ITEM_TYPES[key]) for item in items):
+        raise InputError(f"every one of {key} in {path} as {_ITEM_TYPES[key]}", repr(value)[:80], REDO)
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
@@ -129,6 +130,9 @@ def _check_arrays(results: Results) -> None:
     shape = results.noisy.shape
     if len(shape) != 4 or 0 in shape:
         raise InputError("noisy as (frame, z, y, x) with no empty axis", str(shape), REDO)
+    if results.noisy.dtype.kind not in "fc" or results.noisy.dtype.kind != results.denoised.dtype.kind:
+        kinds = f"{results.noisy.dtype} and {results.denoised.dtype}"
+        raise InputError("noisy and denoised both complex64 or both float32", kinds, REDO)
     for name, of_shape in (("denoised", shape), ("reference", shape), ("snr_before", None), ("snr_after", None)):
         array = getattr(results, name)
         if array is not None and array.shape != (of_shape or shape[1:]):
@@ -137,6 +141,21 @@ def _check_arrays(results: Results) -> None:
         array = getattr(results, name)
         if array.dtype.kind not in "fiu" or not _broadcastable(array.shape, shape):
             raise InputError(f"{name} real and broadcastable to {shape}", f"{array.dtype} {array.shape}", REDO)
+
+
+def _check_statistics(statistics: Mapping[str, Any]) -> None:
+    """The two parts of the statistics that have an inside: the histogram and the bands of g."""
+    histogram, bands = statistics.get("histogram") or {}, statistics.get("by_gmap") or []
+    if not isinstance(bands, list) or not all(isinstance(band, dict) for band in bands):
+        raise InputError("by_gmap as a list of {g_low, g_high, sd}", repr(bands)[:80], REDO)
+    is_dict = isinstance(histogram, dict)
+    edges, counts = (histogram.get(k, []) if is_dict else [None] for k in ("edges", "counts"))
+    if not (_numbers(edges) and _numbers(counts) and len(edges) == len(counts) + bool(counts)):
+        raise InputError("a histogram with one edge more than counts, all numbers", repr(histogram)[:80], REDO)
+
+
+def _numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(v, int | float) and np.isfinite(v) for v in values)
 
 
 def _broadcastable(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

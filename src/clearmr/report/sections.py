@@ -26,7 +26,7 @@ def figures(results: Results) -> str:
     shown = [
         ("SNR before", number(_short(results.snr.get("before"))), ""),
         ("SNR after", number(_short(results.snr.get("after"))), ""),
-        ("Removed, of noise SD", number(_short(sd)), ""),
+        ("Removed / noise SD", number(_short(sd)), ""),
         ("Noise level", results.noise_source, " alert" if results.noise_source in NOISE_CAUTION else ""),
     ]
     return "".join(
@@ -37,6 +37,11 @@ def figures(results: Results) -> str:
 def _short(value: Any) -> Any:
     plain = finite(value)
     return value if plain is None else float(f"{plain:.3g}")
+
+
+def _thousandths(value: Any) -> Any:
+    plain = finite(value)
+    return value if plain is None else f"{plain:.3f}"
 
 
 def warnings(results: Results) -> str:
@@ -58,6 +63,8 @@ def strip(pictures: Pictures, results: Results) -> str:
     sigma = f"{SIGMAS:g}"
     gmap = pictures.scales["gmap"]
     g_labels = [number(round(g, 2)) for g in (gmap.bottom, (gmap.bottom + gmap.top) / 2, gmap.top)]
+    one_g = float(results.gmap.flat[0]) if np.ptp(results.gmap) == 0 else None
+    g_foot = colour_bar_svg(GMAP, g_labels, "gmap") if one_g is None else f"{number(one_g)} everywhere"
     panes = [
         _pane("noisy", "Noisy", "The image before denoising", '<span class="window-label"></span>'),
         _pane("denoised", "Denoised", "The image after denoising, same window", '<span class="window-label"></span>'),
@@ -67,7 +74,7 @@ def strip(pictures: Pictures, results: Results) -> str:
             "What was removed in units of the noise SD; without structure if it is noise",
             colour_bar_svg(DIFFERENCE, [f"−{sigma}σ", "0", f"+{sigma}σ"], "difference"),
         ),
-        _pane("gmap", "g-factor", "Map of the noise amplification", colour_bar_svg(GMAP, g_labels, "gmap")),
+        _pane("gmap", "g-factor", "Map of the noise amplification", g_foot),
     ]
     if results.reference is not None:
         label = '<span class="window-label"></span>'
@@ -94,9 +101,11 @@ def removed(results: Results) -> str:
     histogram = statistics.get("histogram") or {}
     edges, counts = list(histogram.get("edges", ())), list(histogram.get("counts", ()))
     chart = details = ""
-    if counts and len(edges) == len(counts) + 1:
+    if counts:
         chart = f'<figure class="plot">{histogram_svg(edges, counts)}<figcaption>{_LEGEND}</figcaption></figure>'
-        rows = [[f"{number(low)} to {number(high)}", c] for low, high, c in zip(edges, edges[1:], counts, strict=False)]
+        rows = [
+            [f"{number(low)} to {number(high)}", c] for low, high, c in zip(edges[:-1], edges[1:], counts, strict=True)
+        ]
         numbers = tables.table(["removed / noise SD", "count"], rows, caption="Histogram")
         details = f"<details><summary>The histogram in numbers</summary>{numbers}</details>"
     body = f"{chart}<div>{_moments(statistics)}{_by_gmap(statistics.get('by_gmap') or ())}</div>{details}"
@@ -109,12 +118,12 @@ _LEGEND = '<span class="key key-bars"></span>removed <span class="key key-line">
 def _moments(statistics: Mapping[str, Any]) -> str:
     ideal = {"mean": 0, "sd": 1, "kurtosis": 0}
     names = {"mean": "mean", "sd": "SD", "kurtosis": "excess kurtosis"}
-    rows = [[names[key], statistics.get(key), ideal[key]] for key in ideal if key in statistics]
+    rows = [[names[key], _thousandths(statistics[key]), ideal[key]] for key in ideal if key in statistics]
     return tables.table(["(noisy − denoised) / noise SD", "found", "noise"], rows, caption="Moments") if rows else ""
 
 
 def _by_gmap(bands: Any) -> str:
-    rows = [[f"{number(b.get('g_low'))} to {number(b.get('g_high'))}", b.get("sd")] for b in bands]
+    rows = [[f"{number(b.get('g_low'))} to {number(b.get('g_high'))}", _thousandths(b.get("sd"))] for b in bands]
     return tables.table(["g-factor", "SD of removed / noise SD"], rows, caption="By g-factor") if rows else ""
 
 

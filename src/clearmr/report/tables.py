@@ -6,6 +6,8 @@ from typing import Any
 
 from clearmr.report.words import number
 
+_PROPER = {"psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "sha256": "SHA-256", "input sha256": "input SHA-256"}
+
 
 def text(value: Any) -> str:
     """`value` as HTML text: numbers with four digits, lists with commas, everything escaped."""
@@ -18,7 +20,8 @@ def text(value: Any) -> str:
 
 def label(name: Any) -> str:
     """A key of results.json as words, not yet escaped."""
-    return str(name).replace("_", " ")
+    words = str(name).replace("_", " ").strip()
+    return _PROPER.get(words, words)
 
 
 def items(sentences: Iterable[str]) -> str:
@@ -32,15 +35,15 @@ def pairs(values: Mapping[str, Any]) -> str:
     return f'<div class="scroll"><table class="pairs"><tbody>{rows}</tbody></table></div>' if rows else ""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str) -> str:
-    """A table with a caption, its first column as row heads."""
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
+    """A table, its first column as row heads."""
     heads = "".join(f'<th scope="col">{text(cell)}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
     return (
-        f'<div class="scroll"><table><caption>{text(caption)}</caption>'
+        f'<div class="scroll"><table>{f"<caption>{text(caption)}</caption>" if caption else ""}'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -68,7 +71,7 @@ def metrics(values: Mapping[str, Any]) -> str:
         return pairs(values)
     names = list(dict.fromkeys(name for image in images.values() for name in image))
     rows = [[label(name)] + [image.get(name) for image in images.values()] for name in names]
-    return table(["Metric", *map(label, images)], rows, caption="Against the reference")
+    return table(["Metric", *map(label, images)], rows)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

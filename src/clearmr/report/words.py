@@ -15,6 +15,7 @@ NOISE_CAUTION = {
     "estimated": "The noise level is an ESTIMATE. Everything below in units of the noise is only as good as it is.",
     "unknown": "The noise level is NOT KNOWN. Nothing below in units of the noise can be relied on.",
 }
+_DOUBT = {"estimated": " – judged by an estimated noise level", "unknown": " – but the noise level is not known"}
 _MORE, _LESS, _OFF, _TAILS = 1.05, 0.8, 0.05, 0.5
 
 
@@ -36,7 +37,8 @@ def finite(value: Any) -> float | None:
 def verdict(results: Results) -> str:
     """One sentence: what became of the SNR, and whether what was removed looks like noise."""
     sentence = "; ".join(part for part in (_snr_words(results), _removed_words(results)) if part)
-    return (sentence[:1].upper() + sentence[1:] or "No statistics were recorded") + "."
+    doubt = _DOUBT.get(results.noise_source, "") if sentence else ""
+    return (sentence[:1].upper() + sentence[1:] or "No statistics were recorded") + doubt + "."
 
 
 def needs_care(results: Results) -> bool:
