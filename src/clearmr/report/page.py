@@ -48,7 +48,7 @@ def render(results: Results) -> str:
         figures=sections.figures(results),
         warnings=sections.warnings(results),
         shape=sections.shape(results),
-        shown=text(". ".join(describe(pictures.coding))),
+        shown=text(" ".join(describe(pictures.coding))),
         strip=sections.strip(pictures, results),
         noise=sections.noise(results),
         removed=sections.removed(results),

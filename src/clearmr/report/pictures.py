@@ -230,9 +230,9 @@ def describe(coding: Coding) -> Sequence[str]:
     said = []
     for what, step in (("frame", coding.frame_step), ("slice", coding.slice_step), ("pixel", coding.plane_step)):
         if step > 1:
-            said.append(f"only every {ordinal.get(step, f'{step}th')} {what} is shown")
+            said.append(f"Only every {ordinal.get(step, f'{step}th')} {what} is shown.")
     if coding.levels < 256:
-        said.append(f"pictures have {coding.levels} grey levels")
+        said.append(f"The pictures have {coding.levels} grey levels.")
     if coding.quality is not None:
-        said.append(f"pictures are compressed with loss (JPEG {coding.quality})")
+        said.append(f"The pictures are compressed with loss (JPEG {coding.quality}).")
     return said
