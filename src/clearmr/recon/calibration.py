@@ -1,0 +1,217 @@
+"""What is measured once per scan and then applied to every frame: whitening, coil maps, unmixing, noise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from clearmr.axes import CoilMatrix
+from clearmr.errors import InputError
+from clearmr.recon.acs import Acs, calibration_lines
+from clearmr.recon.config import ReconConfig
+from clearmr.recon.epi import GhostPhase, ghost_phase, ramp_matrix
+from clearmr.recon.grappa import GrappaKernel, calibrate_grappa
+from clearmr.recon.grid import Axis, axes_of, readout_matrix, row_noise
+from clearmr.recon.lattice import Lattice, find_lattice
+from clearmr.recon.lowres import acs_kspace, low_resolution_images
+from clearmr.recon.maps import estimate_csm
+from clearmr.recon.phase_encoding import line_weights
+from clearmr.recon.unmix import gmap, unmixing
+from clearmr.recon.whitening import Whitening, whiten, whitening
+from clearmr.scan import NoiseSource, RawScan
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Everything a frame needs to become an image in SNR units. Fixed: `apply` is linear in k-space.
+
+    prewhitening     (coil, coil); covariance (coil, coil) in the receiver's units squared
+    csm              (slice, coil, z, y, x), unit norm; unmixing likewise: coefficients for the RECEIVER's coils, in
+                     other words with prewhitening folded in
+    gmap             (slice, z, y, x); noise_x (x,): noise SD that the readout leaves (ones but for ramp sampling)
+    readout          (2, x, k0): matrices of forward and of backward lines
+    acs              calibration lines (slice, coil, k2, k1, k0), prewhitened, oversampling removed
+    scale            of the phase-encoding sum: unit noise for the reference frame's lines
+    """
+
+    prewhitening: CoilMatrix
+    covariance: CoilMatrix
+    noise_source: NoiseSource
+    csm: Complex[Tensor, "slice coil z y x"]
+    unmixing: Complex[Tensor, "slice coil z y x"]
+    gmap: Float[Tensor, "slice z y x"]
+    noise_x: Float[Tensor, "x"]
+    readout: Complex[Tensor, "2 x k0"]
+    acs: tuple[Tensor, ...]
+    scale: float
+    power: float
+    lattice: Lattice
+    axes: tuple[Axis, Axis, Axis]
+    slices: tuple[int, ...]
+    config: ReconConfig
+    steps: tuple[Mapping[str, Any], ...]
+    warnings: tuple[str, ...]
+
+
+def calibrate(
+    scan: RawScan, *, config: ReconConfig | None = None, estimate_noise: bool = False, device: str = "cpu"
+) -> Calibration:
+    """Measure noise, coil maps and unmixing of a scan.
+
+    Raises InputError where the noise cannot be known (see `whitening`), where k-space is all zero or not finite, where
+    its lines are irregular, and where the calibration lines are missing or too few.
+    """
+    config = config or ReconConfig()
+    check_kspace(scan)
+    white = whitening(scan, estimate_noise=estimate_noise)
+    lattice, lattice_warnings = find_lattice(scan)
+    axes = axes_of(scan.encoding)
+    readout, ghost = _readout(scan, axes[2], config)
+    parts = [_slice(scan, number, white, lattice, axes, readout[0], config, device) for number in scan.slices]
+    power = max(line_weights(mask, lattice, axes[:2], config).power for mask in _distinct(scan.sampled))
+    steps = (white.step, *_steps(scan, lattice, axes, config, ghost, power), parts[0].step)
+    return Calibration(
+        prewhitening=white.matrix.to(device),
+        covariance=white.covariance,
+        noise_source=white.source,
+        csm=torch.stack([part.csm for part in parts]),
+        unmixing=torch.stack([part.unmixing for part in parts]),
+        gmap=torch.stack([part.gmap for part in parts]),
+        noise_x=row_noise(readout[0]).to(device),
+        readout=readout.to(device),
+        acs=tuple(part.acs for part in parts),
+        scale=power**-0.5,
+        power=power,
+        lattice=lattice,
+        axes=axes,
+        slices=scan.slices,
+        config=config,
+        steps=steps,
+        warnings=(*white.warnings, *lattice_warnings),
+    )
+
+
+def check_kspace(scan: RawScan) -> None:
+    """Raise InputError where k-space holds NaN or infinity, or nothing but zeros."""
+    energy = float(torch.linalg.vector_norm(torch.view_as_real(scan.kspace)))
+    if not np.isfinite(energy):
+        raise InputError("finite k-space samples", "NaN or infinity among them", "check the file")
+    if energy == 0:
+        raise InputError("a signal in k-space", "only zeros", "check that the file was written to its end")
+
+
+def _distinct(sampled: Tensor) -> list[Tensor]:
+    return list(torch.unique(sampled, dim=0))
+
+
+def _readout(scan: RawScan, axis: Axis, config: ReconConfig) -> tuple[Tensor, GhostPhase | None]:
+    """Matrices (2, x, k0) of forward and backward lines, and the phase between them."""
+    if scan.ramp is not None:
+        forward = ramp_matrix(axis, scan.ramp, kspace_filter=config.kspace_filter)
+    else:
+        forward = readout_matrix(axis, scan.readout, kspace_filter=config.kspace_filter, taper=config.taper)
+    ghost = ghost_phase(scan, forward)
+    if ghost is None:
+        return torch.stack([forward, forward]), None
+    backward = forward * ghost.correction(axis.recon)[:, None].to(forward)
+    return torch.stack([forward, backward]), ghost
+
+
+@dataclass(frozen=True)
+class _Slice:
+    csm: Tensor
+    unmixing: Tensor
+    gmap: Tensor
+    acs: Tensor
+    step: dict[str, Any]
+
+
+def _slice(
+    scan: RawScan,
+    number: int,
+    white: Whitening,
+    lattice: Lattice,
+    axes: tuple[Axis, Axis, Axis],
+    readout: Tensor,
+    config: ReconConfig,
+    device: str,
+) -> _Slice:
+    most = config.calibration_lines if lattice.acceleration > 1 else config.coil_map_lines
+    lines = calibration_lines(scan, number, lattice, most=most)
+    hybrid = whiten(white.matrix.to(device), lines.kspace.to(device)) @ readout.to(device).T  # (coil, k2, k1, x)
+    csm = _csm(lines, hybrid, axes, config)
+    acs = acs_kspace(hybrid)
+    kernel = calibrate_for(acs, lattice, config)
+    white_unmixing = unmixing(kernel, csm, axes=axes_for_unmixing(axes))
+    folded = torch.einsum("czyx,cd->dzyx", white_unmixing, white.matrix.to(device))
+    step = {
+        "step": "calibrate",
+        "calibration": lines.origin,
+        "acs_lines": [acs.shape[1], acs.shape[2]],
+        "kernel": [*kernel.lines, kernel.weights.shape[-1]],
+        "coil_maps": config.coil_maps,
+    }
+    return _Slice(csm, folded, gmap(white_unmixing), acs, step)
+
+
+def axes_for_unmixing(axes: tuple[Axis, Axis, Axis]) -> tuple[Axis, Axis, Axis]:
+    """The kernel's taps are encoded lines along z and y, and lines of the image's own field of view along x."""
+    n_x = axes[2].recon
+    return axes[0], axes[1], Axis(n_x, n_x, 1.0, 1.0)
+
+
+def _csm(lines: Acs, hybrid: Tensor, axes: tuple[Axis, Axis, Axis], config: ReconConfig) -> Tensor:
+    images = low_resolution_images(hybrid, (lines.first_k2, lines.first_k1), axes, most=config.coil_map_lines)
+    return estimate_csm(images, method=config.coil_maps)
+
+
+def calibrate_for(acs: Tensor, lattice: Lattice, config: ReconConfig) -> GrappaKernel:
+    """The GRAPPA kernel of calibration lines (coil, k2, k1, k0) for a lattice."""
+    kernel = (1, *config.kernel) if acs.shape[1] == 1 else config.kernel_3d
+    return calibrate_grappa(
+        acs, (lattice.r1, lattice.r2), kernel=kernel, caipi_shift=lattice.shift, regularisation=config.regularisation
+    )
+
+
+def _steps(
+    scan: RawScan,
+    lattice: Lattice,
+    axes: tuple[Axis, Axis, Axis],
+    config: ReconConfig,
+    ghost: GhostPhase | None,
+    power: float,
+) -> list[dict[str, Any]]:
+    encoding = scan.encoding
+    lines = line_weights(scan.sampled[0], lattice, axes[:2], config)
+    steps: list[dict[str, Any]] = []
+    if scan.ramp is not None:
+        steps.append({"step": "ramp sampling", "method": "least squares"})
+    if ghost is not None:
+        steps.append({"step": "ghost phase", "constant_rad": ghost.constant, "slope_rad_per_voxel": ghost.slope})
+    steps.append(
+        {
+            "step": "readout",
+            "samples": [*scan.readout],
+            "encoded": encoding.encoded_matrix[2],
+            "crop": encoding.recon_fov[2] / encoding.encoded_fov[2] if encoding.encoded_fov[2] else 1.0,
+        }
+    )
+    steps.append(
+        {
+            "step": "phase encoding",
+            "acceleration": [lattice.r1, lattice.r2],
+            "caipi_shift": lattice.shift,
+            "lines": len(lines.k1),
+            "fraction_acquired": len(lines.k1) * lattice.acceleration / scan.sampled[0].numel(),
+            "taper": config.taper,
+            "kspace_filter": config.kspace_filter,
+            "encoded_matrix": [*encoding.encoded_matrix],
+            "recon_matrix": [*encoding.recon_matrix],
+            "scale": power**-0.5,
+        }
+    )
+    return steps
