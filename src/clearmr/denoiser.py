@@ -1,10 +1,11 @@
 """The one contract every method and every baseline keeps: a denoiser takes an SnrImage and returns one."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from clearmr.scan import SnrImage
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """`denoiser(image)` gives an image of the same shape, dtype, spacing, affine and header.
 
@@ -16,6 +17,7 @@ class Denoiser(Protocol):
     def __call__(self, image: SnrImage) -> SnrImage: ...
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What long work calls after each step: how much is done, of how much. Drawn by the command line."""
 

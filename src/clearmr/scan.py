@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Inexact
 from torch import Tensor
 
 from clearmr.axes import Image, KSpace, NoiseSamples, Sampled
@@ -127,8 +127,8 @@ class SnrImage:
     """
 
     image: Image
-    noise_sd: Image
-    gmap: Image
+    noise_sd: Inexact[Tensor, "#frame #z #y #x"]
+    gmap: Inexact[Tensor, "#frame #z #y #x"]
     noise_source: NoiseSource
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     affine: np.ndarray | None = None

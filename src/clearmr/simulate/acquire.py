@@ -40,7 +40,7 @@ class Simulated:
 def simulate(
     scene: str,
     *,
-    matrix: Matrix | None = None,
+    matrix: Matrix | int | None = None,
     n_frames: int | None = None,
     n_coils: int = 8,
     acceleration: int | tuple[int, int] = 1,
@@ -59,15 +59,15 @@ def simulate(
 ) -> Simulated:
     """Scan one of `SCENES` ("phantom", "cine", "brain"): a RawScan in the receiver's unit, and its truth.
 
-    matrix (z, y, x), n_frames: the scene's own where not given. noise_sd: SD of each of the real and imaginary parts
-    of an imaging sample (root mean square over coils) against an image of peak 1 under an orthonormal FFT; the
-    oversampled readout keeps it. `snr` sets it instead: the mean over the object of the fully sampled SNR (R-fold
-    acceleration then costs sqrt(R) g of it).
+    matrix (z, y, x), or one number for y (proportions kept), n_frames: the scene's own if not given. noise_sd: SD
+    of each of the real and imaginary parts of an imaging sample (root mean square over coils) against an image of
+    peak 1 under an orthonormal FFT; the oversampled readout keeps it. `snr` sets it instead: the mean over the
+    object of the fully sampled SNR (R-fold acceleration then costs sqrt(R) g of it).
     Default: snr 20. noise_sd 0 gives no noise and an all-zero noise scan. Other options: `Sampling`, `Receiver`.
     Raises InputError where the scene, the acceleration or a fraction cannot be.
     """
     found = find_scene(scene)
-    matrix = matrix or found.matrix
+    matrix = _matrix(found, matrix)
     _check(matrix, n_coils, oversampling, noise_sd, snr)
     sampling = Sampling(
         acceleration=(acceleration, 1) if isinstance(acceleration, int) else acceleration,
@@ -92,6 +92,12 @@ def simulate(
         truth, csm, cov, found, sampling, receiver or Receiver(), oversampling=oversampling, generator=generator
     )
     return Simulated(scan, truth, csm, cov, sd, unit_snr / sd if sd else torch.full_like(unit_snr, torch.inf))
+
+
+def _matrix(scene: Scene, asked: Matrix | int | None) -> Matrix:
+    if isinstance(asked, int):
+        return tuple(max(1, round(n * asked / scene.matrix[1])) if n > 1 else 1 for n in scene.matrix)  # type: ignore
+    return asked or scene.matrix
 
 
 def _check(matrix: Matrix, n_coils: int, oversampling: int, noise_sd: float | None, snr: float | None) -> None:
