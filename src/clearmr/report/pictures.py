@@ -66,14 +66,13 @@ def make_pictures(results: Results, *, budget: int = BUDGET) -> Pictures:
     First the grey levels become fewer, then JPEG, then every second frame or slice is left out, and so on.
     """
     coding = first_coding(results.noisy.shape)
-    for finer in (coding, replace(coding, levels=64), replace(coding, quality=90)):
-        pictures = _pictures(results, finer)
-        if pictures.n_bytes <= budget:
-            return pictures
-    coding = replace(coding, quality=85)
-    while (pictures := _pictures(results, coding)).n_bytes > budget:
+    while True:
+        shows = _show(results, coding)
+        for finer in (coding, replace(coding, levels=64), replace(coding, quality=90), replace(coding, quality=75)):
+            pictures = _pictures(results, shows, finer)
+            if pictures.n_bytes <= budget:
+                return pictures
         coding = coarser(coding, results.noisy.shape)
-    return pictures
 
 
 def first_coding(shape: tuple[int, ...]) -> Coding:
@@ -99,26 +98,45 @@ def _n_pixels(shape: tuple[int, ...], coding: Coding) -> int:
     return int(np.prod([-(-n // step) for n, step in zip(shape, steps, strict=True)]))
 
 
-def _pictures(results: Results, coding: Coding) -> Pictures:
+@dataclass(frozen=True)
+class _Show:
+    """One layer: its values (frame or 1, z or 1, y, x), and the name of its scale and the scale."""
+
+    values: np.ndarray
+    scale_name: str
+    scale: Scale
+
+
+def _show(results: Results, coding: Coding) -> dict[str, _Show]:
+    """The layers of the shown frames and slices, as values."""
     noisy, denoised = (shown(coding.pick(a)) for a in (results.noisy, results.denoised))
-    grey = grey_scale(noisy, denoised)
     gmap = coding.pick(four_axes(results.gmap))
     gmap = np.broadcast_to(gmap, gmap.shape[:2] + noisy.shape[2:])
-    scales = {"grey": grey, "difference": Scale(-SIGMAS, SIGMAS), "gmap": gmap_scale(gmap)}
     removed = difference(*(coding.pick(a) for a in (results.noisy, results.denoised, four_axes(results.noise_sd))))
-    layers = [("noisy", noisy, "grey"), ("denoised", denoised, "grey")]
-    layers += [("difference", removed, "difference"), ("gmap", gmap, "gmap")]
+    grey = grey_scale(noisy, denoised)
+    shows = {
+        "noisy": _Show(noisy, "grey", grey),
+        "denoised": _Show(denoised, "grey", grey),
+        "difference": _Show(removed, "difference", Scale(-SIGMAS, SIGMAS)),
+        "gmap": _Show(gmap, "gmap", gmap_scale(gmap)),
+    }
     if results.reference is not None:
-        layers.append(("reference", shown(coding.pick(results.reference)), "grey"))
+        shows["reference"] = _Show(shown(coding.pick(results.reference)), "grey", grey)
+    return shows
+
+
+def _pictures(results: Results, shows: dict[str, _Show], coding: Coding) -> Pictures:
+    frames, slices, height, width = shows["noisy"].values.shape
+    scales = {show.scale_name: show.scale for show in shows.values()}
     data = {
-        "layers": {name: _layer(values, scales[scale], coding) | {"scale": scale} for name, values, scale in layers},
+        "layers": {n: _layer(s.values, s.scale, coding) | {"scale": s.scale_name} for n, s in shows.items()},
         "scales": {name: asdict(scale) for name, scale in scales.items()},
-        "window": window(denoised),
-        "height": noisy.shape[2],
-        "width": noisy.shape[3],
-        "aspect": noisy.shape[3] * results.spacing[2] / (noisy.shape[2] * results.spacing[1]),
-        "frames": list(range(0, results.noisy.shape[0], coding.frame_step)),
-        "slices": list(range(0, results.noisy.shape[1], coding.slice_step)),
+        "window": window(shows["denoised"].values),
+        "height": height,
+        "width": width,
+        "aspect": width * results.spacing[2] / (height * results.spacing[1]),
+        "frames": [coding.frame_step * i for i in range(frames)],
+        "slices": [coding.slice_step * i for i in range(slices)],
     }
     return Pictures(data, coding, scales)
 

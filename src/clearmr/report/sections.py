@@ -14,6 +14,9 @@ from clearmr.report.tables import text
 from clearmr.report.words import NOISE_CAUTION, NOISE_WORDS, finite, number
 
 
+_MAP_SIDE = 256  # pixels: two maps stay small beside the sheets
+
+
 def section(name: str, heading: str, body: str) -> str:
     if not body:
         return ""
@@ -134,7 +137,8 @@ def snr(results: Results) -> str:
 
 def _snr_maps(results: Results) -> str:
     maps = {"before": results.snr_before, "after": results.snr_after}
-    middle = {when: values[values.shape[0] // 2] for when, values in maps.items() if values is not None}
+    step = -(-max(results.noisy.shape[2:]) // _MAP_SIDE)
+    middle = {when: v[v.shape[0] // 2, ::step, ::step] for when, v in maps.items() if v is not None}
     if not middle:
         return ""
     top = max(float(np.nanpercentile(values, 99.5)) for values in middle.values()) or 1.0
