@@ -13,7 +13,6 @@ from clearmr.report.results import Results
 from clearmr.report.tables import text
 from clearmr.report.words import NOISE_CAUTION, NOISE_WORDS, finite, number
 
-
 _MAP_SIDE = 256  # pixels: two maps stay small beside the sheets
 
 
@@ -126,8 +125,14 @@ def _moments(statistics: Mapping[str, Any]) -> str:
 
 
 def _by_gmap(bands: Any) -> str:
-    rows = [[f"{number(b.get('g_low'))} to {number(b.get('g_high'))}", _thousandths(b.get("sd"))] for b in bands]
+    rows = [[_band(b.get("g_low"), b.get("g_high")), _thousandths(b.get("sd"))] for b in bands]
     return tables.table(["g-factor", "SD of removed / noise SD"], rows, caption="By g-factor") if rows else ""
+
+
+def _band(low: Any, high: Any) -> str:
+    if finite(high) is None and finite(low) is not None:
+        return f"{number(low)} and more"
+    return f"up to {number(high)}" if low == 0 else f"{number(low)} to {number(high)}"
 
 
 def snr(results: Results) -> str:

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from clearmr.report.results import Results
 
 NOISE_WORDS = {
@@ -65,7 +67,8 @@ def _removed_words(results: Results) -> str:
         return f"{said}, more than noise alone: look for anatomy in the difference"
     oddities = _oddities(results)
     if oddities:
-        return f"{said}, but {' and '.join(oddities)}: look at the difference"
+        why = "" if np.iscomplexobj(results.noisy) else ", as of magnitude noise at low SNR or of lost anatomy"
+        return f"{said}, but {' and '.join(oddities)}{why}: look at the difference"
     return f"{said} and looks like noise" + (", a part of which stayed" if sd < _LESS else "")
 
 
