@@ -1,6 +1,5 @@
 """Writing files so that a reader never meets half of one."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,6 +29,6 @@ def whole_file(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     try:
         temporary = folder / path.name
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

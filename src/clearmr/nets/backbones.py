@@ -1,5 +1,6 @@
 """Backbones: how cells are joined over resolutions. They take the cell as an argument and never name one."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -25,7 +26,7 @@ class UNet(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, *, channels: Sequence[int], cells: int, cell: Cell) -> None:
         super().__init__()
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(itertools.pairwise(channels))
         self.head = Conv3x3x3(channels_in, channels[0])
         self.encoder = nn.ModuleList(_cells(cell, c, cells) for c in channels[:-1])
         self.down = nn.ModuleList(nn.Conv3d(a, b, (1, 2, 2), (1, 2, 2), bias=False) for a, b in pairs)

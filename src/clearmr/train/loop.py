@@ -59,7 +59,7 @@ def train(
     `validate` gives a figure of merit (higher is better). `run` gets `state.safetensors` and `state.json` (resume),
     `best.safetensors` and `metrics.jsonl`. A batch depends on its step only, so a resumed run equals an unbroken one.
     """
-    model = model.to(device=device, memory_format=torch.channels_last_3d)
+    model = model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     step, best = _restore(run, model, average, optimizer) if resume else (0, -math.inf)
@@ -99,6 +99,8 @@ def _step(
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bf16):
         prediction = model(inputs.contiguous(memory_format=torch.channels_last_3d))
     value = loss(prediction.float(), target)
+    if not torch.isfinite(value):
+        raise FloatingPointError("the loss is no longer finite: lower loop.learning_rate and start again")
     value.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimizer.step()

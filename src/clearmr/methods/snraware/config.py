@@ -39,6 +39,7 @@ class DataConfig:
     single_frame_probability: float = 0.25  # batches of T = 1, with T times as many patches
     native_snr: tuple[float, float] = (30.0, 600.0)  # peak, log-uniform, before noise is added
     magnitude_probability: float = 0.25
+    coil_arrays: int = 32  # simulated, whose g maps for R = 2..8 shape the noise
     synthetic: float = 0.3  # fraction of patches from dead-leaves images instead of the given data
 
 
@@ -54,7 +55,8 @@ class SnrAwareConfig:
 
 def tiny() -> SnrAwareConfig:
     """What the bundled weights were trained with: half of the pairs keep white noise, one in ten is noise-free."""
-    return SnrAwareConfig(noise=NoiseConfig(gaussian_probability=0.5, clean_probability=0.1))
+    noise = NoiseConfig(gaussian_probability=0.5, clean_probability=0.1)
+    return SnrAwareConfig(noise, data=DataConfig(batch=2), loop=LoopConfig(steps=12000, learning_rate=5e-4, bf16=True))
 
 
 PRESETS = {"tiny": tiny}
@@ -70,7 +72,7 @@ def with_settings(config: SnrAwareConfig, settings: dict[str, str]) -> SnrAwareC
             raise InputError("a setting as part.name=value", key, f"known: {known}")
         value = _read(key, text, getattr(section, name))
         replaced = dataclasses.replace(section, **{name: value})  # type: ignore[type-var]
-        config = dataclasses.replace(config, **{part: replaced})
+        config = dataclasses.replace(config, **{part: replaced})  # type: ignore[arg-type]
     return config
 
 

@@ -160,7 +160,7 @@ def _grid(source: Sequence[int], shape: Sequence[int], generator: torch.Generato
 
 
 def _motion(n_frames: int, shape: Sequence[int], source: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Displacements (frame, y, x, 2): a beating smooth field plus a drift, some voxels in size; in some patches none."""
+    """Displacements (frame, y, x, 2): a beating smooth field plus a drift of some voxels; in some patches none."""
     amplitude = _uniform(generator, 0, 3.0) if _uniform(generator) < 0.85 else 0.0
     field = torch.stack([_smooth_field(shape, generator, amplitude) for _ in range(2)], -1)
     drift = torch.randn(2, generator=generator) * amplitude * 0.15

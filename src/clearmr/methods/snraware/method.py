@@ -56,7 +56,9 @@ class SnrAware:
         series = image.image.movedim(1, 0) if along_frames else image.image  # (n, T, y, x)
         noise_sd = image.noise_sd.float().expand(image.image.shape)
         noise_sd = noise_sd.movedim(1, 0) if along_frames else noise_sd
-        out = torch.stack([self._series(s, sd, k, len(series)) for k, (s, sd) in enumerate(zip(series, noise_sd, strict=True))])
+        out = torch.stack(
+            [self._series(s, sd, k, len(series)) for k, (s, sd) in enumerate(zip(series, noise_sd, strict=True))]
+        )
         out = out.movedim(0, 1) if along_frames else out
         step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
         meta = {**image.meta, "steps": [*image.meta.get("steps", []), step]}
@@ -95,7 +97,9 @@ def to_channels(series: Tensor, noise_sd: Tensor) -> Float[Tensor, "C T H W"]:
 class Batches:
     """Batch k of a seed is the same whenever it is asked for: (B, 3, T, H, W) inputs, (B, 2, T, H, W) targets."""
 
-    def __init__(self, sampler: corpus.PatchSampler, gmaps: Float[Tensor, "n y x"], config: SnrAwareConfig, seed: int) -> None:
+    def __init__(
+        self, sampler: corpus.PatchSampler, gmaps: Float[Tensor, "n y x"], config: SnrAwareConfig, seed: int
+    ) -> None:
         self.sampler, self.gmaps, self.config, self.seed = sampler, gmaps, config, seed
 
     def __call__(self, step: int) -> loop.Batch:
@@ -179,7 +183,8 @@ def _gain(net: nn.Module, batch: loop.Batch, device: str) -> float:
     """PSNR gain in dB over the noisy input, clipped at 30 dB, mean over the batch; noise-free pairs left out."""
     inputs, target = batch
     with torch.inference_mode():
-        error = (net(inputs.to(device)).cpu() - target).square().mean((1, 2, 3, 4))
+        out = net(inputs.to(device).contiguous(memory_format=torch.channels_last_3d)).cpu()
+        error = (out - target).square().mean((1, 2, 3, 4))
     before = (inputs[:, :2] - target).square().mean((1, 2, 3, 4))
     noisy = before > 0
     return float((10 * torch.log10(before[noisy] / error[noisy])).clamp(max=30).mean())
@@ -210,5 +215,6 @@ def load(model: str | Path | None = None, *, device: str = "cpu") -> SnrAware:
     if card.get("sha256") != checkpoint.sha256(path):
         raise InputError("weights that match their card", f"another SHA-256 in {path}", "take both from one training")
     net = SnrAwareNet(NetConfig(tuple(card["net"]["channels"]), card["net"]["cells"]))
+    net.eval().to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     net.load_state_dict({k: v.float() for k, v in checkpoint.load_tensors(path).items()})
-    return SnrAware(net.eval().to(device, memory_format=torch.channels_last_3d), path.stem, card, device=device)
+    return SnrAware(net, path.stem, card, device=device)

@@ -81,7 +81,7 @@ def axis_response(n: int, spec: AxisFilter) -> Float[Tensor, "n"]:
 
 
 def filtered_noise(shape: torch.Size, draw: NoiseDraw) -> Complex[Tensor, "frame y x"]:
-    """Complex noise of SD 1 in each of real and imaginary, correlated by the drawn filters. White where there are none."""
+    """Complex noise of SD 1 in each of real and imaginary, correlated by the drawn filters."""
     generator = torch.Generator().manual_seed(draw.seed)
     white = torch.complex(torch.randn(shape, generator=generator), torch.randn(shape, generator=generator))
     return _filter(white, draw)

@@ -1,0 +1,5 @@
+"""`python -m clearmr` is `clearmr`."""
+
+from clearmr.cli import main
+
+main()

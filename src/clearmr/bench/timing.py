@@ -1,0 +1,26 @@
+"""Timing: the best of some runs, so that a busy machine does not decide."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+def best_of(function: Callable[[], Result], *, runs: int) -> tuple[float, Result]:
+    """Shortest wall time in seconds over `runs`, after one run to warm up; and the result."""
+    result = function()
+    seconds = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        result = function()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds), result
+
+
+def ratios(entry: dict[str, Any]) -> dict[str, float]:
+    """How many times slower each peer was than clearmr."""
+    own = entry["clearmr"]["seconds"]
+    return {
+        name: round(peer["seconds"] / own, 2) for name, peer in entry.items() if name != "clearmr" and "seconds" in peer
+    }

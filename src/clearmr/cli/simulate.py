@@ -1,0 +1,73 @@
+"""`clearmr simulate`: a raw scan of a phantom, written as MRD."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearmr.cli import common
+
+NAME = "simulate"
+EXAMPLE = "clearmr simulate cine -o cine.h5 --acceleration 4"
+
+
+def run(
+    scene: Annotated[str, typer.Argument(help="phantom, cine or brain.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5).")],
+    coils: Annotated[int, typer.Option(help="Receiver coils.")] = 8,
+    acceleration: Annotated[str, typer.Option(help="R, or R1xR2 for 3D.")] = "1",
+    noise_sd: Annotated[
+        float | None, typer.Option(help="Noise SD of each of real and imaginary, for a peak of 1.")
+    ] = None,
+    snr: Annotated[
+        float | None, typer.Option(help="Mean SNR of the object, fully sampled, instead of --noise-sd.")
+    ] = None,
+    matrix: Annotated[int | None, typer.Option(help="Image size, pixels.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames of the series.")] = None,
+    acs: Annotated[int, typer.Option(help="Calibration lines.")] = 24,
+    partial_fourier: Annotated[float, typer.Option(help="Acquired fraction of the phase encoding.")] = 1.0,
+    truth: Annotated[Path | None, typer.Option(help="Write the noise-free image here too (.npz).")] = None,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Simulate a multi-coil scan with correlated receiver noise and a noise scan, and write it as MRD."""
+    common.refuse_existing([out, *([truth] if truth else [])], force=force)
+    from clearmr import formats, simulate
+
+    simulated = simulate.simulate(
+        scene,
+        n_coils=coils,
+        acceleration=_factors(acceleration),
+        noise_sd=noise_sd,
+        snr=snr,
+        matrix=matrix,
+        n_frames=frames,
+        acs=acs,
+        partial_fourier=partial_fourier,
+        seed=seed,
+    )
+    formats.save_raw(simulated.scan, out, force=force)
+    if truth:
+        _write_truth(simulated.truth, truth, force)
+    shape = " x ".join(str(n) for n in simulated.scan.kspace.shape)
+    common.say(f"{out}: k-space {shape} (frame, coil, k2, k1, k0), R = {acceleration}", quiet=quiet)
+
+
+def _factors(text: str) -> tuple[int, int]:
+    from clearmr.errors import InputError
+
+    parts = text.lower().split("x")
+    if not 1 <= len(parts) <= 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
+        raise InputError("--acceleration as R or R1xR2", text, "write for example 4 or 2x2")
+    return int(parts[0]), int(parts[1]) if len(parts) == 2 else 1
+
+
+def _write_truth(truth, path: Path, force: bool) -> None:  # type: ignore[no-untyped-def]
+    import torch
+
+    from clearmr import formats
+    from clearmr.scan import SnrImage
+
+    one = torch.ones(1, 1, 1, 1)
+    formats.save(SnrImage(truth, 0 * one, one, "given"), path, force=force)
