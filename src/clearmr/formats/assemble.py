@@ -108,13 +108,14 @@ def _roles_by_pattern(lines: Lines, placed: Placed, frames: _Frames, space: Spac
 def _accumulate(
     lines: Lines, placed: Placed, used: np.ndarray, target: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the lines `used` at each place of (target, coil, k2, k1, k0), and how many there were (target, k2, k1)."""
+    """Mean of the lines `used` at each place of (target, coil, k2, k1, k0), and their number (target, k2, k1)."""
     kspace = np.zeros(shape, dtype=np.complex64)
     count = np.zeros((shape[0], *shape[2:4]), dtype=np.int32)
+    stop = placed.stop
     for i in used:
         at = target[i], placed.k2[i], placed.k1[i]
         # += would read the array first; most lines come once.
-        there = kspace[at[0], :, at[1], at[2], placed.start[i] : placed.stop(i)]
+        there = kspace[at[0], :, at[1], at[2], placed.start[i] : stop[i]]
         there[...] = there + placed.trimmed[i] if count[at] else placed.trimmed[i]
         count[at] += 1
     for at in zip(*np.nonzero(count > 1), strict=True):
@@ -160,8 +161,9 @@ def _navigators(lines: Lines, placed: Placed, frames: _Frames, shape: tuple[int,
     if not len(used):
         return {}
     data = np.zeros((len(used), shape[1], shape[-1]), dtype=np.complex64)
+    stop = placed.stop
     for n, i in enumerate(used):
-        data[n, :, placed.start[i] : placed.stop(i)] = placed.trimmed[i]
+        data[n, :, placed.start[i] : stop[i]] = placed.trimmed[i]
     return {
         "navigators": torch.from_numpy(data),
         "navigator_reversed": torch.from_numpy(lines.table["reversed"][used].copy()),
@@ -229,7 +231,7 @@ def assemble(all_lines: Lines, header: ScanHeader) -> RawScan:
         kspace=torch.from_numpy(kspace),
         sampled=torch.from_numpy(count > 0),
         encoding=_encoding(space, lattice),
-        readout=(int(placed.start[imaging].min()), max(placed.stop(i) for i in imaging)),
+        readout=(int(placed.start[imaging].min()), int(placed.stop[imaging].max())),
         dwell_us=_dwell(lines.table["dwell_us"][imaging]),
         frames=frames.indices,
         noise=noise,

@@ -73,7 +73,7 @@ class Space:
 
 @dataclass(frozen=True)
 class ScanHeader:
-    """What a header says of a whole scan; `average_noise` is the noise SD left by averaging before the file was written."""
+    """What a header says of a whole scan; `average_noise` is the noise SD left by averaging before it was written."""
 
     spaces: tuple[Space, ...]
     coil_labels: tuple[str, ...] = ()

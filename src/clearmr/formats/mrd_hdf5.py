@@ -54,7 +54,7 @@ def open_readonly(path: Path) -> Iterator[h5py.File]:
             yield file
     except InputError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError, OverflowError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, MemoryError, OverflowError) as error:
         found = f"{path.name} of {path.stat().st_size} bytes that HDF5 cannot read ({error})"
         raise InputError("a whole HDF5 file", found, "copy or export the file again") from error
 
@@ -84,7 +84,7 @@ def read_xml(group: h5py.Group, file_bytes: int) -> bytes:
 def _rows(table: h5py.Dataset, heads: np.ndarray) -> Iterator[list[np.ndarray]]:
     for start in range(0, len(heads), ROWS_AT_ONCE):
         part = slice(start, min(start + ROWS_AT_ONCE, len(heads)))
-        yield shape_samples(heads[part], table.fields("data")[part], start)
+        yield shape_samples(heads[part], list(table.fields("data")[part]), start)
 
 
 def read_table(group: h5py.Group, file_bytes: int) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -65,7 +65,7 @@ def _write_series(group: h5py.Group, image: SnrImage, series: int, role: str, va
 
 
 def save(image: SnrImage, path: Path, *, keep_complex: bool = False, force: bool = False) -> list[Path]:
-    """Write the image, gmap (x 100) and noise_sd (x 1000) as MRD image series. Complex images stay complex either way."""
+    """Write the image, gmap (x 100) and noise_sd (x 1000) as MRD image series. Complex images stay complex."""
     parts = {"Image": image.image, "Gfactor": image.gmap, "STD_MAP": image.noise_sd}
     with whole_file(path, force=force) as temporary, h5py.File(temporary, "w") as file:
         for series, (role, values) in enumerate(parts.items()):

@@ -40,7 +40,7 @@ def _noise_lines(scan: RawScan) -> Iterator[_Line]:
 
 
 def embedded_lines(scan: RawScan) -> torch.Tensor:
-    """(slice, k2, k1): calibration lines that are the mean of the slice's imaging lines, so need no line of their own."""
+    """(slice, k2, k1): calibration lines that are the mean of the slice's imaging lines: no line of their own."""
     if scan.calibration is None or scan.calibration_sampled is None:
         return torch.zeros(len(scan.slices), *scan.sampled.shape[1:], dtype=torch.bool)
     masks = []

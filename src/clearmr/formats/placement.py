@@ -18,8 +18,9 @@ class Placed:
     start: np.ndarray
     trimmed: tuple[np.ndarray, ...]
 
-    def stop(self, line: int) -> int:
-        return int(self.start[line]) + self.trimmed[line].shape[1]
+    @property
+    def stop(self) -> np.ndarray:
+        return self.start + np.array([s.shape[1] for s in self.trimmed], dtype=np.int64)
 
 
 def place_counter(counter: np.ndarray, size: int, center: int | None, name: str) -> tuple[np.ndarray, list[str]]:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import twixtools
 from clearmr.errors import InputError
 from clearmr.formats.assemble import assemble
 from clearmr.formats.lines import CALIBRATION, IMAGING, LINE, NAVIGATOR, NOISE, SKIPPED, Lines
-from clearmr.formats.noise import noise_of
+from clearmr.formats.noise import noise_of, with_noise
 from clearmr.formats.twix_header import coil_labels, describe, dwell_us, is_epi, space_of
 from clearmr.formats.twix_walk import SMALLEST_HEADER, check_whole, is_raid
 from clearmr.scan import NoiseScan, RawScan
@@ -141,16 +142,13 @@ def _noise(earlier: list[dict[str, Any]]) -> tuple[NoiseScan | None, tuple[str, 
 
 def _with_earlier(scan: RawScan, earlier: list[dict[str, Any]]) -> RawScan:
     """`scan` with the noise of an earlier measurement of the file, where it has none and the coils are as many."""
-    from clearmr.formats.noise import with_noise
-
     noise, labels = _noise(earlier) if scan.noise is None else (None, ())
     if noise is None:
         return scan
     if noise.samples.shape[0] == scan.n_coils:
         return with_noise(scan, noise, labels, "noise adjustment of the same file")
     text = f"the noise adjustment has {noise.samples.shape[0]} coils, the scan {scan.n_coils}: left out"
-    scan.meta["warnings"].append(text)
-    return scan
+    return replace(scan, meta={**scan.meta, "warnings": [*scan.meta["warnings"], text]})
 
 
 def load(path: Path) -> RawScan:

@@ -47,9 +47,16 @@ def ramp(header: Any) -> tuple[Trapezoid | None, list[str]]:
         return None, []
     if mode != TRAPEZOID:
         return None, [f"regridding mode {mode:.0f} is no trapezoid; samples are taken as equidistant"]
-    names = ("alRegridRampupTime", "alRegridFlattopTime", "alRegridRampdownTime", "alRegridDelaySamplesTime")
-    times = [number(meas, name, 0) for name in names]
-    return Trapezoid(*times, number(meas, "aflRegridADCDuration", 0)), []
+    up, flat, down, delay = (
+        number(meas, name, 0)
+        for name in (
+            "alRegridRampupTime",
+            "alRegridFlattopTime",
+            "alRegridRampdownTime",
+            "alRegridDelaySamplesTime",
+        )
+    )
+    return Trapezoid(up, flat, down, delay, number(meas, "aflRegridADCDuration", 0)), []
 
 
 def _describes(header: Any, lines: Lines, columns: int) -> bool:
