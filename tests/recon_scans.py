@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clearmr.fourier import to_kspace
 from clearmr.scan import Encoding, FrameIndex, NoiseScan, RawScan
-from tests.laws import complex_noise
+from laws import complex_noise
 
 NOISE_DWELL, DWELL, BANDWIDTH = 5.0, 4.0, 0.8
 
