@@ -12,9 +12,13 @@ from clearmr.scan import RawScan
 
 @dataclass(frozen=True)
 class Acs:
-    """Fully sampled lines (coil, k2, k1, k0) of one slice; first_k2 and first_k1 are where they lie in k-space."""
+    """Fully sampled lines (coil, k2, k1, k0) of one slice; first_k2 and first_k1 are where they lie in k-space.
+
+    `backward` (k2, k1) are the EPI lines that were read backwards.
+    """
 
     kspace: Tensor
+    backward: Tensor
     first_k2: int
     first_k1: int
     origin: str  # "calibration lines" or "temporal mean"
@@ -28,17 +32,30 @@ def calibration_lines(scan: RawScan, slice_number: int, lattice: Lattice, *, mos
     if scan.calibration is not None and scan.calibration_sampled is not None and lattice.acceleration > 1:
         place = scan.slices.index(slice_number)
         kspace, mask, origin = scan.calibration[place], scan.calibration_sampled[place], "calibration lines"
+        backward = torch.zeros_like(mask)
     else:
-        kspace, mask, origin = *_temporal_mean(scan, slice_number), "temporal mean"
+        numbers = _alike(scan, slice_number)
+        kspace, mask, origin = *_temporal_mean(scan, numbers), "temporal mean"
+        backward = torch.zeros_like(mask) if scan.reversed_lines is None else scan.reversed_lines[numbers].any(0)
     (low2, high2), (low1, high1) = _block(mask, most)
-    return Acs(kspace[:, low2:high2, low1:high1], low2, low1, origin)
+    return Acs(kspace[:, low2:high2, low1:high1], backward[low2:high2, low1:high1], low2, low1, origin)
 
 
-def _temporal_mean(scan: RawScan, slice_number: int) -> tuple[Tensor, Tensor]:
-    """Mean k-space (coil, k2, k1, k0) of the slice's frames of one contrast and set, and the lines it holds."""
+def _alike(scan: RawScan, slice_number: int) -> list[int]:
+    """The slice's frames of one contrast and set whose lines were read in the same directions."""
     numbers = [i for i, frame in enumerate(scan.frames) if frame.slice == slice_number]
-    first = scan.frames[numbers[0]]
+    first, lines = scan.frames[numbers[0]], scan.reversed_lines
     numbers = [i for i in numbers if (scan.frames[i].contrast, scan.frames[i].set) == (first.contrast, first.set)]
+    if lines is None:
+        return numbers
+    reference = numbers[0]
+    shared = [scan.sampled[i] & scan.sampled[reference] for i in numbers]
+    clash = [bool(((lines[i] != lines[reference]) & both).any()) for i, both in zip(numbers, shared, strict=True)]
+    return [i for i, differs in zip(numbers, clash, strict=True) if not differs]
+
+
+def _temporal_mean(scan: RawScan, numbers: list[int]) -> tuple[Tensor, Tensor]:
+    """Mean k-space (coil, k2, k1, k0) of some frames, and the lines it holds."""
     total = torch.zeros_like(scan.kspace[0])
     for i in numbers:
         total += scan.kspace[i] * scan.sampled[i][None, :, :, None]

@@ -15,7 +15,7 @@ from clearmr.recon.acs import Acs, calibration_lines
 from clearmr.recon.config import ReconConfig
 from clearmr.recon.epi import GhostPhase, ghost_phase, ramp_matrix
 from clearmr.recon.grappa import GrappaKernel, calibrate_grappa
-from clearmr.recon.grid import Axis, axes_of, readout_matrix, row_noise
+from clearmr.recon.grid import Axis, axes_of, read_out, readout_matrix, row_noise
 from clearmr.recon.lattice import Lattice, find_lattice
 from clearmr.recon.lowres import acs_kspace, low_resolution_images
 from clearmr.recon.maps import estimate_csm
@@ -67,11 +67,11 @@ def calibrate(
     """
     config = config or ReconConfig()
     check_kspace(scan)
-    white = whitening(scan, estimate_noise=estimate_noise)
+    white = whitening(scan, estimate_noise=estimate_noise, bandwidth_ratio=config.bandwidth_ratio)
     lattice, lattice_warnings = find_lattice(scan)
     axes = axes_of(scan.encoding)
     readout, ghost = _readout(scan, axes[2], config)
-    parts = [_slice(scan, number, white, lattice, axes, readout[0], config, device) for number in scan.slices]
+    parts = [_slice(scan, number, white, lattice, axes, readout, config, device) for number in scan.slices]
     power = max(line_weights(mask, lattice, axes[:2], config).power for mask in _distinct(scan.sampled))
     steps = (white.step, *_steps(scan, lattice, axes, config, ghost, power), parts[0].step)
     return Calibration(
@@ -142,7 +142,7 @@ def _slice(
 ) -> _Slice:
     most = config.calibration_lines if lattice.acceleration > 1 else config.coil_map_lines
     lines = calibration_lines(scan, number, lattice, most=most)
-    hybrid = whiten(white.matrix.to(device), lines.kspace.to(device)) @ readout.to(device).T  # (coil, k2, k1, x)
+    hybrid = read_out(whiten(white.matrix.to(device), lines.kspace.to(device)), lines.backward, readout.to(device))
     csm = _csm(lines, hybrid, axes, config)
     acs = acs_kspace(hybrid)
     kernel = calibrate_for(acs, lattice, config)

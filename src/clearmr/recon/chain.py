@@ -11,6 +11,7 @@ from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.recon.calibration import Calibration, axes_for_unmixing, calibrate, calibrate_for
 from clearmr.recon.config import ReconConfig
+from clearmr.recon.grid import read_out
 from clearmr.recon.lattice import Lattice
 from clearmr.recon.phase_encoding import LineWeights, aliased_images, line_weights
 from clearmr.recon.unmix import gmap, unmixing
@@ -93,12 +94,9 @@ def _readout_lines(
     kspace: Tensor, weights: LineWeights, calibration: Calibration, reversed_lines: Tensor | None
 ) -> Tensor:
     """The lattice's lines as (coil, line, x)."""
-    forward, backward = calibration.readout
-    lines = kspace[:, weights.k2, weights.k1].to(forward.device)
-    if reversed_lines is None or not bool(reversed_lines.any()):
-        return lines @ forward.T
-    is_backward = reversed_lines[weights.k2, weights.k1].to(forward.device)
-    return torch.where(is_backward[None, :, None], lines @ backward.T, lines @ forward.T)
+    lines = kspace[:, weights.k2, weights.k1].to(calibration.readout.device)
+    backward = None if reversed_lines is None else reversed_lines[weights.k2, weights.k1]
+    return read_out(lines, backward, calibration.readout)
 
 
 def _reversed(scan: RawScan, number: int) -> Tensor | None:

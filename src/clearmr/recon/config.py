@@ -17,6 +17,7 @@ class ReconConfig:
     coil_map_lines       most k1 (and k2) lines round the centre that the coil maps are estimated from
     calibration_lines    most k1 (and k2) lines round the centre that the kernel is calibrated on
     kspace_filter        None, or s of the Gaussian f(x) = exp(-s^2 x^2 / 2), x in [-1, 1] over each k-space axis
+    bandwidth_ratio      relative receiver noise bandwidth to use instead of the header's
     taper                width of the Hanning edge on the cut side of a partial Fourier scan or an asymmetric echo
     """
 
@@ -27,4 +28,5 @@ class ReconConfig:
     coil_map_lines: int = 32
     calibration_lines: int = 48
     kspace_filter: float | None = None
+    bandwidth_ratio: float | None = None
     taper: int = 10

@@ -89,3 +89,11 @@ def readout_matrix(axis: Axis, readout: tuple[int, int], *, kspace_filter: float
 def row_noise(matrix: Tensor) -> Tensor:
     """Noise SD (x,) that unit white noise in the samples has after `matrix` (x, k): sqrt(sum_k |A|^2)."""
     return torch.linalg.vector_norm(matrix, dim=1)
+
+
+def read_out(lines: Tensor, backward: Tensor | None, matrices: Tensor) -> Tensor:
+    """Lines (coil, ..., k0) to (coil, ..., x) by the matrices (2, x, k0) of forward and of `backward` (...) lines."""
+    forward = lines @ matrices[0].T
+    if backward is None or not bool(backward.any()):
+        return forward
+    return torch.where(backward.to(lines.device)[..., None], lines @ matrices[1].T, forward)

@@ -11,8 +11,8 @@ from clearmr.fourier import to_image
 from clearmr.recon.noise import noise_covariance
 from clearmr.scan import RawScan
 
-OUTER = 0.6  # lines farther out than this part of the outermost one are quiet
-HIGH_PASS = 0.5  # samples of the readout nearer to the centre than this part are left out
+OUTER = 0.8  # lines farther out than this part of the outermost one are quiet
+HIGH_PASS = 0.7  # samples of the readout nearer to the centre than this part are left out
 CENTRE = 0.5  # part of the image's readout in which the noise is read: the receive filter rolls off outside
 MOST_FRAMES = 16
 

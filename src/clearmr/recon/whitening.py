@@ -25,18 +25,19 @@ class Whitening:
     warnings: tuple[str, ...]
 
 
-def whitening(scan: RawScan, *, estimate_noise: bool = False) -> Whitening:
+def whitening(scan: RawScan, *, estimate_noise: bool = False, bandwidth_ratio: float | None = None) -> Whitening:
     """The matrix that turns the scan's k-space noise into unit noise (SD 1 in each of real and imaginary).
 
     From the noise lines (Kellman & McVeigh 2005), or, where `estimate_noise` asks for it, from the data themselves.
-    Raises InputError where there are no noise lines, a dwell time is unknown, or the coils do not match.
+    `bandwidth_ratio` goes before the header's. Raises InputError where there are no noise lines, a dwell time is
+    unknown, or the coils do not match.
     """
-    return _estimated(scan) if estimate_noise else _measured(scan)
+    return _estimated(scan) if estimate_noise else _measured(scan, bandwidth_ratio or scan.bandwidth_ratio)
 
 
-def _measured(scan: RawScan) -> Whitening:
+def _measured(scan: RawScan, known_ratio: float | None) -> Whitening:
     noise = _checked_noise(scan)
-    ratio = scan.bandwidth_ratio if scan.bandwidth_ratio else DEFAULT_BANDWIDTH_RATIO
+    ratio = known_ratio or DEFAULT_BANDWIDTH_RATIO
     scale = noise_scale(dwell_us=scan.dwell_us, noise_dwell_us=noise.dwell_us, bandwidth_ratio=ratio)
     scale /= scan.average_noise
     covariance = noise_covariance(noise.samples)
@@ -50,7 +51,7 @@ def _measured(scan: RawScan) -> Whitening:
         "average_noise": scan.average_noise,
         "scale": scale,
     }
-    warnings = () if scan.bandwidth_ratio else (f"no receiver noise bandwidth in the header: {ratio} was taken",)
+    warnings = () if known_ratio else (f"no receiver noise bandwidth in the header: {ratio} was taken",)
     return Whitening(prewhitener(covariance, scale=scale), covariance, "measured", step, warnings)
 
 
