@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from ismrmrd.hdf5 import acquisition_header_dtype, encoding_counters_dtype
 
 from clearmr.errors import InputError
 from clearmr.formats.checks import check_memory
@@ -81,6 +82,20 @@ def read_xml(group: h5py.Group, file_bytes: int) -> bytes:
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
+def _check_heads(found: np.dtype, name: str) -> None:
+    """Raise InputError unless `found` has the fields and kinds of MRD's acquisition header."""
+    for given, wanted in ((found, acquisition_header_dtype), (_field(found, "idx"), encoding_counters_dtype)):
+        for field in wanted.names or ():
+            if field != "idx" and _field(given, field).base.kind != wanted[field].base.kind:
+                raise InputError(
+                    "MRD acquisition headers", f"no field '{field}' in '{name}/data'", "export the scan again"
+                )
+
+
+def _field(of: np.dtype, name: str) -> np.dtype:
+    return of[name] if name in (of.names or ()) else np.dtype("V1")
+
+
 def _rows(table: h5py.Dataset, heads: np.ndarray) -> Iterator[list[np.ndarray]]:
     for start in range(0, len(heads), ROWS_AT_ONCE):
         part = slice(start, min(start + ROWS_AT_ONCE, len(heads)))
@@ -98,6 +113,7 @@ def read_table(group: h5py.Group, file_bytes: int) -> tuple[np.ndarray, list[np.
         raise InputError("an MRD acquisition table", f"'{group.name}/data' of another kind", "export the scan again")
     check_memory(table.shape[0] * table.dtype.itemsize, file_bytes, f"{table.shape[0]} acquisitions")
     heads = table.fields("head")[()]
+    _check_heads(heads.dtype, group.name)
     claimed = 8 * int((heads["number_of_samples"].astype(np.int64) * heads["active_channels"]).sum())
     check_memory(claimed, file_bytes, "acquisition headers")
     return heads, [samples for part in _rows(table, heads) for samples in part]
