@@ -25,12 +25,11 @@ def estimate_csm(
     return _inati(coil_images, smoothing, iterations)
 
 
-def box_sum(array: Tensor, width: int) -> Tensor:
-    """Sum over a centred box of `width` voxels along the last three axes (those longer than one); zero outside."""
+def box_sum(image: Tensor, width: int) -> Tensor:
+    """Sum over a centred box of `width` (odd) voxels along z, y and x where longer than one; zero outside."""
     for dim in (-3, -2, -1):
-        if array.shape[dim] > 1:
-            array = _box_sum_along(array, width, dim)
-    return array
+        image = _box_sum_along(image, width, dim) if image.shape[dim] > 1 else image
+    return image
 
 
 def _box_sum_along(array: Tensor, width: int, dim: int) -> Tensor:
@@ -43,34 +42,38 @@ def _box_sum_along(array: Tensor, width: int, dim: int) -> Tensor:
 
 
 def _inati(images: Tensor, smoothing: int, iterations: int) -> Tensor:
-    """Alternate: maps = the smoothed images times the conjugate combined image; combined = maps^H images."""
-    combined = torch.einsum("c,czyx->zyx", _direction(images.sum(dim=(1, 2, 3))).conj(), images)
-    maps = images
+    """Alternate: maps = the smoothed images times the conjugate combined image; combined = maps^H images.
+
+    Coil after coil, so that each stays in the cache.
+    """
+    n_coils = images.shape[0]
+    combined = (_direction(images.flatten(1).sum(1)).conj() @ images.flatten(1)).reshape(images.shape[1:])
+    phase, maps = torch.ones_like(combined), images.clone()
     for _ in range(iterations):
-        maps = box_sum(images * combined.conj(), smoothing)
-        maps *= _inverse_norm(maps)
-        combined = (maps.conj() * images).sum(0)
+        weight, power = combined.conj().resolve_conj(), torch.zeros_like(combined.real)
+        for coil in range(n_coils):
+            maps[coil] = box_sum(images[coil] * weight, smoothing)
+            power += maps[coil].real ** 2 + maps[coil].imag ** 2
+        maps *= (1 / power.sqrt().clamp_min(TINY)).to(maps)
+        combined = torch.zeros_like(combined)
+        for coil in range(n_coils):
+            combined.addcmul_(maps[coil].conj(), images[coil])
         # The pair (maps, combined) is free up to a phase: fix it by the mean coil profile, so that it stays smooth.
-        mean = _direction(torch.einsum("czyx,zyx->c", maps, combined))
-        phase = torch.einsum("c,czyx->zyx", mean.conj(), maps)
+        mean = _direction(maps.flatten(1) @ combined.flatten())
+        phase = (mean.conj() @ maps.flatten(1)).reshape(combined.shape)
         phase = phase / phase.abs().clamp_min(TINY)
-        maps *= phase.conj()
         combined = combined * phase
-    return _filled(maps)
+    return _filled(maps * phase.conj())
 
 
 def _direction(vector: Tensor) -> Tensor:
     return vector / torch.linalg.vector_norm(vector).clamp_min(TINY)
 
 
-def _inverse_norm(maps: Tensor) -> Tensor:
-    return 1 / coil_norm(maps).clamp_min(TINY)
-
-
 def coil_norm(images: Tensor) -> Tensor:
     """Root of the sum over coils (first axis) of |image|^2; faster than the complex vector norm."""
     parts = torch.view_as_real(images)
-    return (parts * parts).sum(dim=(0, -1)).sqrt()
+    return (parts * parts).sum(0).sum(-1).sqrt()  # one sum after the other: both at once is ten times slower
 
 
 def _filled(maps: Tensor) -> Tensor:
