@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from clearmr.axes import Net5D
+from clearmr.axes import Net5D, NetOut
 from clearmr.nets.cells import Conv3x3x3
 
 Cell = Callable[[int], nn.Module]
@@ -36,7 +36,7 @@ class UNet(nn.Module):
         self.tail = Conv3x3x3(channels[0], channels_out)
         nn.init.normal_(self.tail.weight, std=0.1 * (27 * channels[0]) ** -0.5)
 
-    def forward(self, x: Net5D) -> Net5D:
+    def forward(self, x: Net5D) -> NetOut:
         height, width = x.shape[-2:]
         x = _pad_to_multiple(x, 2 ** len(self.down))
         features = _in_float32(self.head, x)
@@ -51,13 +51,13 @@ class UNet(nn.Module):
         return _in_float32(self.tail, features)[..., :height, :width]
 
 
-def _in_float32(layer: nn.Module, x: Net5D) -> Net5D:
+def _in_float32(layer: nn.Module, x: Net5D) -> NetOut:
     """Few-channel ends stay out of autocast: their sums carry the image itself, which bf16 would round."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
 
 
-def _pad_to_multiple(x: Net5D, multiple: int) -> Net5D:
+def _pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
     if not bottom and not right:
         return x

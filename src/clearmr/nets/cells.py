@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import nn
 
-from clearmr.axes import Net5D
+from clearmr.axes import Net5D, NetOut
 
 
 class Conv3x3x3(nn.Conv3d):
@@ -12,7 +12,7 @@ class Conv3x3x3(nn.Conv3d):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1, bias=False)
 
-    def forward(self, x: Net5D) -> Net5D:
+    def forward(self, x: Net5D) -> NetOut:
         if x.shape[2] > 1:
             return super().forward(x)
         # The outer planes of the kernel would meet padding only; oneDNN's bf16 3x3x3 kernel gives NaN there besides.

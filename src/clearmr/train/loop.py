@@ -120,6 +120,6 @@ def _restore(run: Path, model: nn.Module, average: nn.Module, optimizer: torch.o
     return state["step"], state["best"]
 
 
-def _log(run: Path, **entry: float) -> None:
+def _log(run: Path, **entry: float | int) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n")

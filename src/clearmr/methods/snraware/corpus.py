@@ -57,16 +57,16 @@ def dead_leaves(size: int, generator: torch.Generator) -> Float[Tensor, "1 y x"]
         return low + (high - low) * float(torch.rand((), generator=generator))
 
     axis = torch.linspace(-1, 1, size)
-    image = torch.full((size, size), uniform(0, 0.5))
-    for _ in range(int(uniform(30, 200))):
-        angle, radius = uniform(0, math.pi), math.exp(uniform(math.log(0.015), math.log(0.45)))
-        y, x = axis[:, None] - uniform(-1, 1), axis - uniform(-1, 1)
+    image = torch.full((size, size), uniform(0.0, 0.5))
+    for _ in range(int(uniform(30.0, 200.0))):
+        angle, radius = uniform(0.0, math.pi), math.exp(uniform(math.log(0.015), math.log(0.45)))
+        y, x = axis[:, None] - uniform(-1.0, 1.0), axis - uniform(-1.0, 1.0)
         u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-        power = 2.0 if uniform(0, 1) < 0.6 else 8.0
-        distance = (u.abs() / radius) ** power + (v.abs() / (radius * uniform(0.15, 1))) ** power
+        power = 2.0 if uniform(0.0, 1.0) < 0.6 else 8.0
+        distance = (u.abs() / radius) ** power + (v.abs() / (radius * uniform(0.15, 1.0))) ** power
         edge = torch.sigmoid((1 - distance) * radius * size * uniform(0.3, 1.0))
-        texture = uniform(0, 0.15) * torch.sin(u * uniform(5, 120) + uniform(0, 6)) if uniform(0, 1) < 0.3 else 0.0
-        image = image + edge * (uniform(0, 1) + texture - image)
+        texture = uniform(0.0, 0.15) * torch.sin(u * uniform(5.0, 120.0) + uniform(0.0, 6.0)) if uniform(0.0, 1.0) < 0.3 else 0.0
+        image = image + edge * (uniform(0.0, 1.0) + texture - image)
     return image.clamp(0, 1)[None]
 
 
@@ -114,8 +114,8 @@ def _smooth_field(shape: Sequence[int], generator: torch.Generator, amplitude: f
 
 def _breathing_contrast(n_frames: int, generator: torch.Generator) -> Tensor:
     """A slow change of brightness over frames, in one patch of four: contrast arrives, magnetisation relaxes."""
-    depth = _uniform(generator, 0, 0.5) if _uniform(generator) < 0.25 else 0.0
-    phase = _uniform(generator, 0, 2 * math.pi)
+    depth = _uniform(generator, 0.0, 0.5) if _uniform(generator) < 0.25 else 0.0
+    phase = _uniform(generator, 0.0, 2.0 * math.pi)
     return (1 - depth * (0.5 + 0.5 * torch.sin(torch.arange(n_frames) * 0.5 + phase)))[:, None, None]
 
 
@@ -161,10 +161,10 @@ def _grid(source: Sequence[int], shape: Sequence[int], generator: torch.Generato
 
 def _motion(n_frames: int, shape: Sequence[int], source: Sequence[int], generator: torch.Generator) -> Tensor:
     """Displacements (frame, y, x, 2): a beating smooth field plus a drift of some voxels; in some patches none."""
-    amplitude = _uniform(generator, 0, 3.0) if _uniform(generator) < 0.85 else 0.0
+    amplitude = _uniform(generator, 0.0, 3.0) if _uniform(generator) < 0.85 else 0.0
     field = torch.stack([_smooth_field(shape, generator, amplitude) for _ in range(2)], -1)
     drift = torch.randn(2, generator=generator) * amplitude * 0.15
     time = torch.arange(n_frames, dtype=torch.float32)
-    beat = torch.sin(time * _uniform(generator, 0.15, 0.8) + _uniform(generator, 0, 6.3))
+    beat = torch.sin(time * _uniform(generator, 0.15, 0.8) + _uniform(generator, 0.0, 6.3))
     pixels = beat[:, None, None, None] * field + time[:, None, None, None] * drift
     return pixels * 2 / torch.tensor([source[1], source[0]], dtype=torch.float32)

@@ -1,6 +1,7 @@
 """SNRAware: fit a network to noise made on the fly, denoise images in SNR units with it."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clearmr.axes import Net5D
+from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.methods.snraware import corpus, pairs, tiles
@@ -35,7 +36,7 @@ class SnrAwareNet(nn.Module):
         super().__init__()
         self.noise = UNet(3, 2, channels=config.channels, cells=config.cells, cell=ResidualConv3d)
 
-    def forward(self, x: Net5D) -> Net5D:
+    def forward(self, x: Net5D) -> NetOut:
         return x[:, :2] - self.noise(x).float()
 
 
@@ -172,8 +173,9 @@ def fit(
     def merit(net: nn.Module) -> float:
         return sum(_gain(net, batch, device) for batch in fixed) / len(fixed)
 
+    loss = functools.partial(losses.charbonnier, epsilon=config.loss.epsilon)
     net = loop.train(
-        SnrAwareNet(config.net), batches, losses.charbonnier, merit,
+        SnrAwareNet(config.net), batches, loss, merit,
         config=config.loop, run=run, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     return SnrAware(net.eval(), name, {"net": dataclasses.asdict(config.net)}, device=device)

@@ -34,10 +34,11 @@ class NoiseDraw:
     y: AxisFilter
     x: AxisFilter
     seed: int
+    noise_free: bool = False
 
 
 def draw_noise(config: NoiseConfig, n_gmaps: int, generator: torch.Generator) -> NoiseDraw:
-    """Draw sigma in [0, sigma_max], a g map and the filters of both axes; sigma = 0 where the pair is noise-free."""
+    """Draw sigma in [0, sigma_max], a g map and the filters of both axes, and whether the pair stays noise-free."""
 
     def uniform() -> float:
         return float(torch.rand((), generator=generator))
@@ -56,8 +57,8 @@ def draw_noise(config: NoiseConfig, n_gmaps: int, generator: torch.Generator) ->
         )
 
     sigma = config.sigma_max * uniform()
-    clean = uniform() < config.clean_probability
-    return NoiseDraw(0.0 if clean else sigma, pick(n_gmaps), axis(), axis(), pick(2**31))
+    noise_free = uniform() < config.clean_probability
+    return NoiseDraw(sigma, pick(n_gmaps), axis(), axis(), pick(2**31), noise_free)
 
 
 def axis_response(n: int, spec: AxisFilter) -> Float[Tensor, "n"]:
@@ -113,7 +114,7 @@ def make_pair(
 
     `native_sd` is the noise SD already in `clean` (1 for a real scan in SNR units, 0 for a simulated one). noise_sd
     is sqrt((native^2 + sigma^2 g^2) / (1 + sigma^2)): for small sigma that is not g, so it is what the net is told.
-    A noise-free pair (sigma = 0) is told g: noise may be expected where there is none.
+    A noise-free pair is scaled and told like a noisy one: noise may be expected where there is none.
     With order "g-then-filter" (the paper's text) the SD is sigma g only on average.
     """
     noise = filtered_noise(clean.shape, draw) * gmap
@@ -121,5 +122,6 @@ def make_pair(
         white = filtered_noise(clean.shape, NoiseDraw(draw.sigma, draw.gmap, AxisFilter(), AxisFilter(), draw.seed))
         noise = _filter(white * gmap, draw)
     scale = (draw.sigma**2 + 1) ** -0.5
-    told = (native_sd**2 + (draw.sigma * gmap) ** 2).sqrt() * scale if draw.sigma else gmap
-    return Pair((clean + draw.sigma * noise) * scale, clean * scale, told)
+    told = (native_sd**2 + (draw.sigma * gmap) ** 2).sqrt() * scale
+    noisy = clean if draw.noise_free else clean + draw.sigma * noise
+    return Pair(noisy * scale, clean * scale, told)
