@@ -1,5 +1,8 @@
 """`python -m clearmr` is `clearmr`."""
 
+import sys
+
 from clearmr.cli import main
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

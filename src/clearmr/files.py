@@ -32,3 +32,23 @@ def whole_file(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """As `whole_file`, for a folder: give an empty temporary one, rename it to `path` when the block ends well.
+
+    An existing folder is replaced where `force` is set: its files are gone only when the new ones are whole.
+    """
+    path = Path(path)
+    refuse_existing(path, force=force)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary, old = holder / path.name, holder / "old"
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)

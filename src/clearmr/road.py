@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clearmr import evaluate, formats, methods, recon
 from clearmr.denoiser import Denoiser, Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.scan import RawScan, SnrImage
+
+MEMORY_BYTES = 2.0e9  # of a denoiser's network, beside the image itself
 
 
 def load(path: str | Path, *, noise_scan: str | Path | None = None) -> RawScan | SnrImage:
@@ -25,30 +28,6 @@ def load(path: str | Path, *, noise_scan: str | Path | None = None) -> RawScan |
     return loaded
 
 
-def with_estimated_noise(image: SnrImage) -> SnrImage:
-    """The image with `noise_sd` estimated from itself (one number), its method and caveat among the warnings."""
-    estimate = evaluate.estimate_noise_sd(image)
-    step = {"name": "estimate noise", "method": estimate.method, "noise_sd": estimate.sd}
-    warning = f"The noise level was estimated from the image itself ({estimate.sd:.4g}). {estimate.note}".strip()
-    return dataclasses.replace(
-        image,
-        noise_sd=torch.full((1, 1, 1, 1), estimate.sd),
-        noise_source="estimated",
-        meta=_more(image, step, warning),
-    )
-
-
-def with_given_noise(image: SnrImage, noise_sd: torch.Tensor, *, source: str) -> SnrImage:
-    """The image with the user's noise SD of each of real and imaginary, (frame, z, y, x) broadcastable, in its unit."""
-    step = {"name": "noise given", "source": source, "median noise_sd": float(noise_sd.median())}
-    return dataclasses.replace(image, noise_sd=noise_sd, noise_source="given", meta=_more(image, step))
-
-
-def _more(image: SnrImage, step: dict[str, Any], *warnings: str) -> dict[str, Any]:
-    steps = [*image.meta.get("steps", []), step]
-    return {**image.meta, "steps": steps, "warnings": [*image.meta.get("warnings", []), *warnings]}
-
-
 def reconstruct(scan: RawScan, **options: Any) -> SnrImage:
     """Raw k-space to an image in SNR units with gmap and noise_sd: `clearmr.recon.reconstruct`, same options."""
     return recon.reconstruct(scan, **options)
@@ -59,7 +38,7 @@ def denoiser(
     *,
     model: str | Path | None = None,
     device: str = "cpu",
-    memory_bytes: float = 2.0e9,
+    memory_bytes: float = MEMORY_BYTES,
     progress: Progress = no_progress,
 ) -> Denoiser:
     """A ready denoiser: `auto` is the bundled SNRAware model. Raises InputError for an unknown method or model."""
@@ -68,8 +47,11 @@ def denoiser(
 
 
 def denoise(image: SnrImage, method: str = "auto", **options: Any) -> SnrImage:
-    """Denoise with `denoiser(method, **options)`; shape, dtype, spacing, affine and header are the input's."""
-    return denoiser(method, **options)(image)
+    """Denoise with `denoiser(method, **options)`; shape, dtype, spacing, affine and header are the input's.
+
+    An image that was denoised before gets a warning among its own.
+    """
+    return denoiser(method, **options)(with_caution(image))
 
 
 def save(image: SnrImage, path: str | Path, *, keep_complex: bool = False, force: bool = False) -> list[Path]:
@@ -82,14 +64,70 @@ def to_image(
     *,
     noise_scan: str | Path | None = None,
     estimate_noise: bool = False,
+    noise_sd: float | str | Path | None = None,
+    gmap: str | Path | None = None,
     device: str = "cpu",
     progress: Progress = no_progress,
 ) -> SnrImage:
-    """Whatever `path` holds, as an image of known (or estimated) noise: raw scans are reconstructed."""
-    loaded = load(path, noise_scan=noise_scan)
+    """Whatever `path` holds, as an image of known (or estimated) noise: raw scans are reconstructed.
+
+    noise_sd: SD of each of real and imaginary of an image, in its unit: a number (times the g map) or an image file.
+    gmap: an image file with the g map. Raises InputError, also where these two are given with a raw scan.
+    """
+    loaded = formats.load(Path(path), noise_scan=Path(noise_scan) if noise_scan else None)
     if isinstance(loaded, RawScan):
+        if noise_sd is not None or gmap is not None:
+            todo = "leave --noise-sd and --gmap out: both come from the raw data"
+            raise InputError("an image with --noise-sd or --gmap", f"raw data in {path}", todo)
         return reconstruct(loaded, estimate_noise=estimate_noise, device=device, progress=progress)
-    return loaded
+    if estimate_noise and noise_sd is not None:
+        raise InputError("--noise-sd or --estimate-noise", "both", "choose one of them")
+    image = loaded if gmap is None else with_gmap(loaded, _map(gmap, loaded, "g map"))
+    if noise_sd is not None:
+        return with_given_noise(image, _noise_level(noise_sd, image), source=str(noise_sd))
+    return with_estimated_noise(image) if estimate_noise or image.noise_source == "unknown" else image
+
+
+def with_estimated_noise(image: SnrImage) -> SnrImage:
+    """The image with `noise_sd` estimated from itself (one number times its g map), the estimate's caveat a warning."""
+    flat = dataclasses.replace(image, image=image.image / _positive(image.gmap))
+    estimate = evaluate.estimate_noise_sd(flat)
+    step = {"name": "estimate noise", "method": estimate.method, "noise_sd": estimate.sd, "note": estimate.note}
+    warning = f"the noise level was estimated from the image itself ({estimate.sd:.4g}). {estimate.note}".strip()
+    return dataclasses.replace(
+        image, noise_sd=estimate.sd * image.gmap, noise_source="estimated", meta=_more(image, step, warning)
+    )
+
+
+def with_given_noise(image: SnrImage, noise_sd: Tensor, *, source: str) -> SnrImage:
+    """The image with the user's noise SD of each of real and imaginary, (frame, z, y, x) broadcastable, in its unit."""
+    step = {"name": "noise given", "source": source, "median_noise_sd": float(noise_sd.median())}
+    return dataclasses.replace(image, noise_sd=noise_sd, noise_source="given", meta=_more(image, step))
+
+
+def with_gmap(image: SnrImage, gmap: Tensor) -> SnrImage:
+    """The image with another g map, (frame, z, y, x) broadcastable; known noise follows it."""
+    step = {"name": "g map given", "median_gmap": float(gmap.median())}
+    noise_sd = image.noise_sd / _positive(image.gmap) * gmap
+    return dataclasses.replace(image, gmap=gmap, noise_sd=noise_sd, meta=_more(image, step))
+
+
+def with_caution(image: SnrImage) -> SnrImage:
+    """The image, with a warning where one of its steps was a denoiser: its noise_sd is the noise of before that."""
+    before = [step.get("model") or step.get("method", "") for step in steps(image) if step["name"] == "denoise"]
+    if not before:
+        return image
+    warning = f"the image was denoised before ({', '.join(map(str, before))}): its noise_sd is that of before that step"
+    return dataclasses.replace(image, meta=_more(image, None, warning))
+
+
+def steps(image: SnrImage) -> list[dict[str, Any]]:
+    """What was done to an image, in order, each step with its "name"."""
+    found = []
+    for step in image.meta.get("steps", []):
+        rest = {key: value for key, value in step.items() if key not in ("step", "name")}
+        found.append({"name": str(step.get("name", step.get("step", "step"))), **rest})
+    return found
 
 
 def average(images: Sequence[SnrImage]) -> SnrImage:
@@ -97,18 +135,71 @@ def average(images: Sequence[SnrImage]) -> SnrImage:
     first = images[0]
     for other in images[1:]:
         if other.image.shape != first.image.shape or other.is_complex != first.is_complex:
-            found = f"{tuple(first.image.shape)} and {tuple(other.image.shape)}"
+            found = f"{_kind(first)} and {_kind(other)}"
             raise InputError("repeats of one shape and kind", found, "give repeats of the same scan")
     if len(images) == 1:
         return first
-    variance = _sum(image.noise_sd.square() for image in images) / len(images) ** 2
-    step = {"name": "average repeats", "repeats": len(images)}
-    mean = _sum(image.image for image in images) / len(images)
-    return dataclasses.replace(first, image=mean, noise_sd=variance.sqrt(), meta=_more(first, step))
+    n = len(images)
+    variance = _sum([image.noise_sd.square() for image in images]) / n**2
+    warnings = dict.fromkeys(w for image in images[1:] for w in image.meta.get("warnings", []))
+    new = [w for w in warnings if w not in first.meta.get("warnings", [])]
+    worst = max((image.noise_source for image in images), key=("measured", "given", "estimated", "unknown").index)
+    return dataclasses.replace(
+        first,
+        image=_sum([image.image for image in images]) / n,
+        noise_sd=variance.sqrt(),
+        gmap=_sum([image.gmap for image in images]) / n,
+        noise_source=worst,
+        meta=_more(first, {"name": "average repeats", "repeats": n}, *new),
+    )
 
 
-def _sum(parts: Any) -> torch.Tensor:
+def _kind(image: SnrImage) -> str:
+    return f"{'complex' if image.is_complex else 'magnitude'} {tuple(image.image.shape)}"
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
     total, *rest = parts
     for part in rest:
         total = total + part
     return total
+
+
+def _positive(gmap: Tensor) -> Tensor:
+    """The g map where it says something; 1 where it is zero (outside the object)."""
+    return torch.where(gmap > 0, gmap, torch.ones_like(gmap))
+
+
+def _more(image: SnrImage, step: dict[str, Any] | None, *warnings: str) -> dict[str, Any]:
+    done = [*image.meta.get("steps", []), *([step] if step else [])]
+    return {**image.meta, "steps": done, "warnings": [*image.meta.get("warnings", []), *warnings]}
+
+
+def _noise_level(given: float | str | Path, image: SnrImage) -> Tensor:
+    """A number times the g map, or the map in a file. Raises InputError for anything else."""
+    if not isinstance(given, int | float) and Path(given).exists():
+        return _map(given, image, "noise map")
+    try:
+        value = float(given)  # type: ignore[arg-type]
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        todo = "give the SD of each of real and imaginary"
+        raise InputError("--noise-sd as a positive number or an image file", str(given), todo)
+    return value * image.gmap
+
+
+def _map(path: str | Path, image: SnrImage, what: str) -> Tensor:
+    """A map from an image file, broadcastable to the image. Raises InputError where it does not fit."""
+    loaded = formats.load(Path(path))
+    if not isinstance(loaded, SnrImage):
+        raise InputError(f"an image as {what}", f"raw data in {path}", "give a NIfTI, npy or npz file")
+    values, wanted = loaded.image, tuple(image.image.shape)
+    if values.is_complex() or bool((values < 0).any()):
+        raise InputError(f"a {what} of positive numbers", f"others in {path}", "give its magnitude")
+    if not bool((values > 0).any()):
+        raise InputError(f"a {what} with values over 0", f"only zeros in {path}", "check the file")
+    if not all(n in (1, m) for n, m in zip(values.shape, wanted, strict=True)):
+        found = f"{tuple(values.shape)} in {path}"
+        raise InputError(f"a {what} of shape {wanted}, or 1 along an axis", found, "give one that fits")
+    return values

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clearmr import formats, recon
-from clearmr.bench.timing import best_of
+from clearmr.bench.timing import Options, best_of
 from clearmr.scan import RawScan
 from clearmr.simulate import simulate
 
@@ -19,7 +19,7 @@ def write(folder: Path) -> Path:
     return path
 
 
-def run() -> dict[str, Any]:
+def run(options: Options) -> dict[str, Any]:
     """Seconds from the file to the image in SNR units, imports not counted."""
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder))

@@ -8,29 +8,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clearmr import formats, recon
+from clearmr import formats, recon, road
 from clearmr.bench.cine import write
+from clearmr.bench.timing import Options
 from clearmr.scan import RawScan
 
 
-def run() -> dict[str, Any]:
-    """Wall seconds, imports counted, and peak resident memory in GB."""
+def run(options: Options) -> dict[str, Any]:
+    """Wall seconds, imports counted, and peak resident memory in GB. Raises InputError for an unknown model."""
+    road.denoiser(model=options.model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan = formats.load(write(folder))
         assert isinstance(scan, RawScan)
         formats.save(recon.reconstruct(scan), folder / "image.npz")
-        command = [
-            sys.executable,
-            "-m",
-            "clearmr",
-            "denoise",
-            str(folder / "image.npz"),
-            "-o",
-            str(folder / "clean.npz"),
-        ]
+        files = [str(folder / "image.npz"), "-o", str(folder / "clean.npz")]
+        flags = ["--quiet", "--threads", str(options.threads), *(["--model", options.model] if options.model else [])]
+        command = [sys.executable, "-m", "clearmr", "denoise", *files, *flags]
         began = time.perf_counter()
-        process = subprocess.Popen([*command, "--quiet"])
+        process = subprocess.Popen(command)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
     if status:

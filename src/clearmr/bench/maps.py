@@ -4,12 +4,12 @@ import importlib.util
 from typing import Any
 
 from clearmr.bench.recon import PEER_RUNS, problem
-from clearmr.bench.timing import best_of, ratios
+from clearmr.bench.timing import Options, best_of, ratios
 from clearmr.fourier import to_image
 from clearmr.recon import estimate_csm
 
 
-def run() -> dict[str, Any]:
+def run(options: Options) -> dict[str, Any]:
     """Seconds of clearmr and, where it is installed, of ismrmrd-python-tools' calculate_csm_inati_iter."""
     images = to_image(problem().kspace, (-2, -1))
     seconds, _ = best_of(lambda: estimate_csm(images, method="inati"), runs=5)

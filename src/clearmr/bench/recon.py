@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clearmr.bench.timing import best_of, ratios
+from clearmr.bench.timing import Options, best_of, ratios
 from clearmr.fourier import to_image, to_kspace
 from clearmr.recon import calibrate_grappa, gmap, unmixing
 from clearmr.simulate import simulate
@@ -44,7 +44,7 @@ def problem() -> Problem:
     return Problem(truth[0], csm, kspace, kspace[:, :, middle - ACS // 2 : middle + ACS // 2].clone(), lattice)
 
 
-def run() -> dict[str, Any]:
+def run(options: Options) -> dict[str, Any]:
     """Seconds, and NRMSE of the unmixed image against the truth, of clearmr and of each peer that is installed."""
     given = problem()
     aliased = to_image(given.kspace * given.lattice[:, None], (-2, -1))

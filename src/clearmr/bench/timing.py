@@ -2,9 +2,18 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Options:
+    """threads: CPU threads, 0 for all cores; model: of the denoise entry, None for the default one."""
+
+    threads: int = 0
+    model: str | None = None
 
 
 def best_of(function: Callable[[], Result], *, runs: int) -> tuple[float, Result]:

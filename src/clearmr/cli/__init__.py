@@ -1,18 +1,23 @@
 """The command line. `clearmr --help` loads no torch: each command imports what it needs when it runs."""
 
+import errno
 import sys
+from collections.abc import Sequence
 
 import typer
-from typer.core import TyperGroup
 
 import clearmr
-from clearmr.cli import bench, demo, denoise, evaluate, models, recon, report, simulate, train
+from clearmr.cli import bench, demo, denoise, evaluate, models, recon, report, simulate, snr, train
 from clearmr.errors import InputError
+
+COMMANDS = (demo, simulate, recon, denoise, evaluate, snr, report, train, bench)
+# typer's own copy of click or the real one, by version: the base of what it raises for a wrong command line.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+# The user's disk, not our fault.
+DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
 app = typer.Typer(
     name="clearmr",
-    cls=TyperGroup,
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -21,7 +26,7 @@ app = typer.Typer(
     "[b]report[/b]. [b]demo[/b] walks all of it.",
 )
 
-for command in (demo, simulate, recon, denoise, evaluate, report, train, bench):
+for command in COMMANDS:
     app.command(name=command.NAME, epilog=f"Example: [b]{command.EXAMPLE}[/b]")(command.run)
 app.add_typer(models.app, name="models")
 
@@ -39,10 +44,31 @@ def _root(
     pass
 
 
-def main() -> None:
-    """Run the command line: exit 0 done, 2 the user's input is wrong (one line says how), 1 a fault of ours."""
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line `args` (of the process, if not given).
+
+    The exit code: 0 done, 2 the user's input is wrong (one line on stderr says how). A fault of ours raises: 1.
+    """
+    given = list(sys.argv[1:] if args is None else args)
     try:
-        app()
+        return int(app(given or ["--help"], prog_name="clearmr", standalone_mode=False) or 0)
     except InputError as error:
-        typer.echo(f"clearmr: {error}", err=True)
-        sys.exit(2)
+        return _refused(str(error))
+    except UsageError as error:
+        return _refused(_usage(error))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        return _refused(f"expected a disk to write to; found {error}; choose another folder or make room")
+
+
+def _refused(line: str) -> int:
+    typer.echo(f"clearmr: {line}", err=True)
+    return 2
+
+
+def _usage(error: Exception) -> str:
+    """One line of a wrong command line, and where its help is."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "clearmr"
+    return f"{' '.join(error.format_message().split())} See {path} --help."  # type: ignore[attr-defined]

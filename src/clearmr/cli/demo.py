@@ -9,16 +9,19 @@ import typer
 from clearmr.cli import common
 
 if TYPE_CHECKING:
+    from clearmr.denoiser import Denoiser
     from clearmr.scan import RawScan, SnrImage
 
 NAME = "demo"
 EXAMPLE = "clearmr demo -o demo/"
 SCENE: dict[str, Any] = {"matrix": (1, 144, 144), "n_frames": 16, "n_coils": 12, "acceleration": 4, "snr": 24}
+WRITES = ("cine.h5", "noisy.npz", "denoised.npz", "results", "panel.png", "report.html")
 
 
 def run(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("demo"),
     raw: Annotated[Path | None, typer.Option(help="Your own raw scan instead of a simulated one.")] = None,
+    model: Annotated[str | None, typer.Option(help="A bundled model's name or a .safetensors file.")] = None,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     threads: common.Threads = 0,
@@ -26,61 +29,36 @@ def run(
     quiet: common.Quiet = False,
 ) -> None:
     """Walk the road: a raw scan (simulated, or yours), an image in SNR units, a denoised image, a report."""
-    page = out / "report.html"
     if out.is_dir():
-        common.refuse_existing([page], force=force)
-    from clearmr import report, road
-    from clearmr.cli import denoise, results
-    from clearmr.report.figures import panel
+        common.refuse_existing([out / name for name in WRITES[bool(raw) :]], force=force)
+    else:
+        common.refuse_existing([out], force=False)
+    from clearmr import road
+    from clearmr.cli import results
+    from clearmr.cli.recon import raw_scan
 
     used, clock = common.set_up(device, threads), common.Clock()
-    out.mkdir(parents=True, exist_ok=True)
-    scan, truth, source = _given(raw) if raw else _simulated(out, seed, force)
-    common.say(f"raw scan      {source}: {_shape(scan.kspace)} (frame, coil, k2, k1, k0)", quiet=quiet)
-    with common.progress_bar("reconstruct", quiet=quiet) as progress:
-        noisy = road.reconstruct(scan, estimate_noise=scan.noise is None, device=used, progress=progress)
-    common.say(f"recon         {_shape(noisy.image)} in SNR units, noise {noisy.noise_source}, "
+    denoiser = road.denoiser(model=model, device=used)
+    scan, truth, source = (raw_scan(raw), None, raw) if raw else _simulated(out, seed, force)
+    common.say(f"raw scan      {source}: {common.shape(scan.kspace)} (frame, coil, k2, k1, k0)", quiet=quiet)
+    noisy, denoised = _walk(scan, denoiser, used, quiet)
+    common.say(f"recon         {common.shape(noisy.image)} in SNR units, noise {noisy.noise_source}, "
                f"median g {float(noisy.gmap.median()):.2f}", quiet=quiet)  # fmt: skip
-    with common.progress_bar("denoise", quiet=quiet) as progress:
-        denoiser = road.denoiser(device=used, progress=progress)
-        denoised = denoiser(noisy)
+    summary = results.model_summary(denoiser)
     provenance = common.provenance(
-        seed=seed, device=used, input=[str(source)], input_sha256=results.input_hash([source])
+        seed=seed, device=used, noise_source=noisy.noise_source, model=summary, **common.inputs([source])
+    )
+    noisy, denoised = (
+        dataclasses.replace(image, meta={**image.meta, "provenance": provenance}) for image in (noisy, denoised)
     )
     reference = results.scaled_to(truth, noisy) if truth is not None else None
-    denoised = dataclasses.replace(denoised, meta={**denoised.meta, "provenance": provenance})
-    road.save(noisy, out / "noisy.npz", force=force)
-    road.save(denoised, out / "denoised.npz", force=force)
-    judged = results.write_results(
-        out / "results", noisy, denoised, title="The road, walked", model=denoise.model_summary(denoiser),
-        provenance=provenance, reference=reference,
+    judged = results.judge(
+        noisy, denoised, title=f"{source.name}: the road, walked", model=summary, provenance=provenance,
+        reference=reference,
     )  # fmt: skip
-    common.say(
-        f"denoise       {denoiser.name}: removed noise / noise_sd has SD {judged['statistics']['sd']:.2f}", quiet=quiet
-    )
-    if judged["metrics"]:
-        before, after = (judged["metrics"][k]["psnr"] for k in ("noisy", "denoised"))
-        common.say(f"against truth PSNR {before:.1f} dB -> {after:.1f} dB", quiet=quiet)
-    for warning in judged["warnings"]:
-        common.say(f"warning: {warning}", quiet=quiet)
-    report.write_report(out / "results", page, force=force)
-    panel(report.Results.load(out / "results"), out / "panel.png")
+    page = _write(out, judged, noisy, denoised, reference, force)
+    _say(judged, denoiser, denoised, quiet)
     common.say(f"report        {page} ({clock.seconds()} s in all)", quiet=quiet)
-
-
-def _shape(tensor: Any) -> str:
-    return " x ".join(str(n) for n in tensor.shape)
-
-
-def _given(raw: Path) -> tuple["RawScan", None, Path]:
-    from clearmr import road
-    from clearmr.errors import InputError
-    from clearmr.scan import RawScan
-
-    scan = road.load(raw)
-    if not isinstance(scan, RawScan):
-        raise InputError("raw k-space (MRD, twix)", f"an image in {raw}", "use clearmr denoise for images")
-    return scan, None, raw
 
 
 def _simulated(out: Path, seed: int, force: bool) -> tuple["RawScan", "SnrImage", Path]:
@@ -88,11 +66,54 @@ def _simulated(out: Path, seed: int, force: bool) -> tuple["RawScan", "SnrImage"
     import torch
 
     from clearmr import formats, simulate
+    from clearmr.cli.recon import raw_scan
     from clearmr.scan import SnrImage
 
     simulated = simulate.simulate("cine", seed=seed, **SCENE)
-    path = out / "cine.h5"
-    formats.save_raw(simulated.scan, path, force=force)
-    scan, _, _ = _given(path)
+    out.mkdir(exist_ok=True)
+    path = formats.save_raw(simulated.scan, out / WRITES[0], force=force)
     one = torch.ones(1, 1, 1, 1)
-    return scan, SnrImage(simulated.truth, 0 * one, one, "given"), path
+    return raw_scan(path), SnrImage(simulated.truth, 0 * one, one, "given"), path
+
+
+def _walk(scan: "RawScan", denoiser: "Denoiser", device: str, quiet: bool) -> tuple["SnrImage", "SnrImage"]:
+    """Reconstruct and denoise. Noise that the file does not tell is estimated, which the image's warnings say."""
+    from clearmr import road
+
+    unknown = scan.noise is None or scan.noise.dwell_us <= 0 or scan.dwell_us <= 0
+    with common.progress_bar("reconstruct", quiet=quiet) as progress:
+        noisy = road.reconstruct(scan, estimate_noise=unknown, device=device, progress=progress)
+    with common.progress_bar("denoise", quiet=quiet) as progress:
+        return noisy, dataclasses.replace(denoiser, progress=progress)(noisy)  # type: ignore[type-var]
+
+
+def _write(
+    out: Path,
+    judged: dict[str, Any],
+    noisy: "SnrImage",
+    denoised: "SnrImage",
+    reference: "SnrImage | None",
+    force: bool,
+) -> Path:
+    from clearmr import report, road
+    from clearmr.cli import results
+    from clearmr.report.figures import panel
+
+    out.mkdir(exist_ok=True)
+    noisy_path, denoised_path, folder, picture, page = (out / name for name in WRITES[1:])
+    road.save(noisy, noisy_path, force=force)
+    road.save(denoised, denoised_path, force=force)
+    results.write(folder, judged, noisy, denoised, reference=reference, force=force)
+    panel(report.Results.load(folder), picture, force=force)
+    return report.write_report(folder, page, force=force)
+
+
+def _say(judged: dict[str, Any], denoiser: "Denoiser", denoised: "SnrImage", quiet: bool) -> None:
+    sd, snr = judged["statistics"]["sd"], judged["snr"]
+    common.say(f"denoise       {denoiser.name}: removed noise / noise_sd has SD {sd:.2f}", quiet=quiet)
+    if snr["before"] and snr["after"]:
+        common.say(f"SNR           {snr['before']:.1f} -> {snr['after']:.1f} (median of the object)", quiet=quiet)
+    if judged["metrics"]:
+        before, after = (judged["metrics"][k]["psnr"] for k in ("noisy", "denoised"))
+        common.say(f"against truth PSNR {before:.1f} dB -> {after:.1f} dB", quiet=quiet)
+    common.say_warnings(denoised, quiet=quiet)

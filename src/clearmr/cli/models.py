@@ -1,12 +1,15 @@
 """`clearmr models`: the networks that ship with the package."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from clearmr.cli import common
+from clearmr.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, help="The networks that ship with the package.")
+EXAMPLES = {"list": "clearmr models list --json", "show": "clearmr models show snraware-tiny"}
+
+app = typer.Typer(help="The networks that ship with the package.")
 
 
 def _cards() -> list[dict[str, Any]]:
@@ -24,7 +27,7 @@ def _cards() -> list[dict[str, Any]]:
     return cards
 
 
-@app.command(name="list", epilog="Example: [b]clearmr models list --json[/b]")
+@app.command(name="list", epilog=f"Example: [b]{EXAMPLES['list']}[/b]")
 def list_models(as_json: common.AsJson = False) -> None:
     """Name, method and number of parameters of each model."""
     rows = [{k: v for k, v in card.items() if k != "card"} for card in _cards()]
@@ -35,12 +38,10 @@ def list_models(as_json: common.AsJson = False) -> None:
         typer.echo(f"{row['name']:24s} {row['method']:12s} {row['parameters']:>12,} parameters")
 
 
-@app.command(epilog="Example: [b]clearmr models show snraware-tiny[/b]")
-def show(name: str) -> None:
-    """The model card: data, licence, recipe, command, measured figures."""
-    from clearmr.errors import InputError
-
+@app.command(epilog=f"Example: [b]{EXAMPLES['show']}[/b]")
+def show(name: Annotated[str, typer.Argument(help="As clearmr models list says.")]) -> None:
+    """The model card as JSON: data, licence, recipe, command, measured figures."""
     cards = {card["name"]: card for card in _cards()}
     if name not in cards:
-        raise InputError(f"a model among {', '.join(cards)}", name, "see clearmr models list")
+        raise InputError(f"a model among {', '.join(cards) or '(none)'}", name, "see clearmr models list")
     common.emit(cards[name])

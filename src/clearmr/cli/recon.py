@@ -2,11 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from clearmr.cli import common
+from clearmr.errors import InputError
+
+if TYPE_CHECKING:
+    from clearmr.recon import Calibration
+    from clearmr.scan import RawScan, SnrImage
 
 NAME = "recon"
 EXAMPLE = "clearmr recon scan.h5 -o image.nii.gz"
@@ -20,7 +25,7 @@ def run(
     keep_complex: Annotated[
         bool, typer.Option("--complex", help="NIfTI with both parts instead of magnitude.")
     ] = False,
-    kspace_filter: Annotated[float, typer.Option(help="Gaussian s of the k-space filter; 0: none.")] = 0.0,
+    kspace_filter: Annotated[float, typer.Option(min=0, help="Gaussian s of the k-space filter; 0: none.")] = 0.0,
     coil_maps: Annotated[Literal["inati", "walsh"], typer.Option(help="How coil maps are estimated.")] = "inati",
     all_gmaps: Annotated[Path | None, typer.Option(help="Write g maps for R = 2..8 to this .npz.")] = None,
     device: common.Device = "auto",
@@ -32,57 +37,64 @@ def run(
 ) -> None:
     """Reconstruct raw multi-coil k-space in SNR units, with gmap and noise_sd beside the image."""
     common.refuse_existing([out, *([all_gmaps] if all_gmaps else [])], force=force)
+    common.refuse_image(out, force=force)
     from clearmr import recon, road
 
     clock, used = common.Clock(), common.set_up(device, threads)
-    loaded = road.load(raw, noise_scan=noise_scan)
-    scan = _raw_only(loaded, raw)
+    scan = raw_scan(raw, noise_scan)
     config = recon.ReconConfig(coil_maps=coil_maps, kspace_filter=kspace_filter or None)
     with common.progress_bar("reconstruct", quiet=quiet) as progress:
         calibration = recon.calibrate(scan, config=config, estimate_noise=estimate_noise, device=used)
         image = recon.apply(scan, calibration, progress=progress)
-    image = dataclasses.replace(image, meta={**image.meta, "provenance": common.provenance(seed=seed, device=used)})
+    sources = [raw, *([noise_scan] if noise_scan else [])]
+    origin = common.provenance(seed=seed, device=used, noise_source=image.noise_source, **common.inputs(sources))
+    image = dataclasses.replace(image, meta={**image.meta, "provenance": origin})
     written = road.save(image, out, keep_complex=keep_complex, force=force)
     if all_gmaps:
-        written += [_write_gmaps(calibration, all_gmaps, force)]
-    _report(image, written, clock.seconds(), quiet, as_json)
+        written.append(_write_gmaps(calibration, all_gmaps, force=force, quiet=quiet))
+    _say(image, written, clock.seconds(), quiet, as_json)
 
 
-def _raw_only(loaded: object, path: Path):  # type: ignore[no-untyped-def]
-    from clearmr.errors import InputError
+def raw_scan(path: Path, noise_scan: Path | None = None) -> "RawScan":
+    """The raw scan in a file. Raises InputError where it holds an image."""
+    from clearmr import formats
     from clearmr.scan import RawScan
 
+    loaded = formats.load(path, noise_scan=noise_scan)
     if not isinstance(loaded, RawScan):
         raise InputError("raw k-space (MRD, twix)", f"an image in {path}", "use clearmr denoise for images")
     return loaded
 
 
-def _write_gmaps(calibration, path: Path, force: bool) -> Path:  # type: ignore[no-untyped-def]
+def _write_gmaps(calibration: "Calibration", path: Path, *, force: bool, quiet: bool) -> Path:
+    """One array (z, y, x) for each R, named R2 to R8; those that the calibration lines do not support are told."""
     import numpy as np
 
-    from clearmr.files import whole_file
+    from clearmr import files, recon
 
-    maps = calibration.gmaps(range(2, 9))
-    with whole_file(path, force=force) as temporary:
-        np.savez_compressed(temporary, **{f"R{r}": gmap.cpu().numpy() for r, gmap in maps.items()})
+    maps, absent = recon.gmaps_for(calibration)
+    for r, why in absent.items():
+        common.say(f"warning: no g map for R = {r}: {why}", quiet=quiet)
+    with files.whole_file(path, force=force) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{f"R{r}": gmap.numpy() for r, gmap in maps.items()})  # type: ignore[arg-type]
     return path
 
 
-def _report(image, written: list[Path], seconds: float, quiet: bool, as_json: bool) -> None:  # type: ignore[no-untyped-def]
-    summary = {
-        "image": [str(p) for p in written],
-        "shape": list(image.image.shape),
-        "noise_source": image.noise_source,
-        "median_gmap": float(image.gmap.median()),
-        "warnings": list(image.meta.get("warnings", [])),
-        "seconds": seconds,
-    }
+def _say(image: "SnrImage", written: list[Path], seconds: float, quiet: bool, as_json: bool) -> None:
+    common.say_warnings(image, quiet=quiet)
     if as_json:
-        common.emit(summary)
-        return
-    for warning in summary["warnings"]:
-        common.say(f"warning: {warning}", quiet=quiet)
-    shape = " x ".join(str(n) for n in image.image.shape)
-    common.say(
-        f"{written[0]}: {shape} (frame, z, y, x) in SNR units, noise {image.noise_source}, {seconds} s", quiet=quiet
-    )
+        common.emit(
+            {
+                "written": [str(path) for path in written],
+                "shape": list(image.image.shape),
+                "noise_source": image.noise_source,
+                "median_gmap": float(image.gmap.median()),
+                "warnings": list(image.meta.get("warnings", [])),
+                "seconds": seconds,
+            }
+        )
+    shape = common.shape(image.image)
+    common.say(f"{written[0]}: {shape} (frame, z, y, x) in SNR units, noise {image.noise_source}, {seconds} s",
+               quiet=quiet)  # fmt: skip
+    for path in written[1:]:
+        common.say(f"{path}", quiet=quiet)

@@ -18,6 +18,7 @@ def run(
     quiet: common.Quiet = False,
 ) -> None:
     """Make one self-contained web page: before and after, what was removed, and how far to trust it."""
+    common.refuse_existing([out], force=force)
     from clearmr import report
 
     written = report.write_report(results, out, force=force)

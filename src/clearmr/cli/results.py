@@ -1,28 +1,21 @@
 """The results folder that a report is made of: results.json and arrays.npz."""
 
 import dataclasses
-import hashlib
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clearmr import evaluate
+from clearmr import evaluate, files, road
+from clearmr.cli import common
+from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
-NOISE_NOTES = {
-    "measured": "Measured: noise-only readouts of the scanner, scaled by both dwell times and the receiver's noise "
-    "bandwidth (Kellman & McVeigh 2005), and followed through every step of the reconstruction.",
-    "given": "Given by the user or by the file; ClearMR has not checked it against a noise scan.",
-    "estimated": "ESTIMATED from the data themselves, because no noise scan was there. Treat SNR figures with care.",
-}
+STATISTICS = ("kind", "voxels", "mean", "sd", "kurtosis", "parts", "histogram", "by_gmap")
 
 
-def write_results(
-    folder: Path,
+def judge(
     noisy: SnrImage,
     denoised: SnrImage,
     *,
@@ -31,34 +24,78 @@ def write_results(
     provenance: dict[str, Any],
     reference: SnrImage | None = None,
 ) -> dict[str, Any]:
-    """Judge a denoising and write `folder` (whole or not at all); gives what went into results.json."""
+    """What results.json holds (see `clearmr.report.results.Results`). Raises InputError where nothing can be judged."""
     judged = evaluate.removed_noise(noisy, denoised)
-    statistics = {key: judged[key] for key in ("mean", "sd", "kurtosis", "histogram", "by_gmap") if key in judged}
-    results = {
+    done = road.steps(denoised)
+    return {
         "title": title,
         "warnings": list(denoised.meta.get("warnings", [])),
         "noise_source": noisy.noise_source,
-        "noise_note": NOISE_NOTES[noisy.noise_source],
-        "method": "snraware",
+        "noise_note": noise_note(noisy),
+        "method": next((str(step["method"]) for step in reversed(done) if step["name"] == "denoise"), "unknown"),
         "model": model,
-        "statistics": statistics,
-        "snr": judged["snr"],
+        "statistics": {key: judged[key] for key in STATISTICS},
+        "snr": {**judged["snr"], "noise_left": judged["noise_left"], "note": judged["note"]},
         "metrics": _metrics(noisy, denoised, reference),
-        "steps": [dict(step) for step in denoised.meta.get("steps", [])],
+        "steps": done,
         "spacing": list(noisy.spacing),
         "provenance": provenance,
     }
+
+
+def write(
+    folder: Path,
+    judged: dict[str, Any],
+    noisy: SnrImage,
+    denoised: SnrImage,
+    *,
+    reference: SnrImage | None = None,
+    force: bool = False,
+) -> Path:
+    """Write `folder`, whole or not at all. Raises InputError where it exists and `force` is not set."""
     arrays = {"noisy": noisy.image, "denoised": denoised.image, "gmap": noisy.gmap, "noise_sd": noisy.noise_sd}
     if reference is not None:
-        arrays["reference"] = reference.image
-    temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    np.savez(temporary / "arrays.npz", allow_pickle=False, **{name: value.numpy() for name, value in arrays.items()})
-    (temporary / "results.json").write_text(json.dumps(results, indent=1, default=str) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-    return results
+        arrays["reference"] = reference.image.abs() if not noisy.is_complex else reference.image
+    with files.whole_folder(folder, force=force) as temporary:
+        np.savez(temporary / "arrays.npz", **{name: value.cpu().numpy() for name, value in arrays.items()})  # type: ignore[arg-type]
+        (temporary / "results.json").write_text(common.as_json(judged), encoding="utf-8")
+    return folder
+
+
+def noise_note(image: SnrImage) -> str:
+    """Where the noise level of this very image comes from, in words, from the steps that were recorded."""
+    notes = {"prewhiten": _of_raw, "estimate noise": _of_image, "noise given": _of_user}
+    for step in reversed(road.steps(image)):
+        if step["name"] in notes:
+            return notes[step["name"]](step)
+    return {
+        "given": "Read from the image's file; not checked against a noise scan.",
+        "measured": "Measured, says the image's file, which does not say how.",
+    }.get(image.noise_source, "")
+
+
+def _of_raw(step: dict[str, Any]) -> str:
+    if step.get("noise") != "measured":
+        return f"Estimated from the {step.get('from', 'data')}, as the scan has no noise readouts that could be used."
+    sentence = f"{step['noise_samples']} noise samples per coil, {step['noise_dwell_us']:g} us each; image samples of "
+    sentence += f"{step['dwell_us']:g} us, receiver noise bandwidth ratio {step['bandwidth_ratio']:g}"
+    averaged = f", averaging left {step['average_noise']:.3g} of the noise" if step["average_noise"] != 1 else ""
+    return f"{sentence}{averaged}: whitened with a scale of {step['scale']:.4g} (Kellman & McVeigh 2005)."
+
+
+def _of_image(step: dict[str, Any]) -> str:
+    return f"SD {step['noise_sd']:.4g} of each of the real and imaginary parts. {step.get('note', '')}".strip()
+
+
+def _of_user(step: dict[str, Any]) -> str:
+    return f"Median SD {step['median_noise_sd']:.4g} of each of the real and imaginary parts, from {step['source']}."
+
+
+def model_summary(denoiser: Denoiser) -> dict[str, Any]:
+    """What the report says of a denoiser's model; methods without a network have only a name."""
+    net, card = getattr(denoiser, "net", None), getattr(denoiser, "card", {})
+    size = {} if net is None else {"parameters": sum(p.numel() for p in net.parameters())}
+    return {"name": denoiser.name, **size, **{key: card[key] for key in ("sha256", "licence") if key in card}}
 
 
 def _metrics(noisy: SnrImage, denoised: SnrImage, reference: SnrImage | None) -> dict[str, Any]:
@@ -69,16 +106,6 @@ def _metrics(noisy: SnrImage, denoised: SnrImage, reference: SnrImage | None) ->
         "noisy": evaluate.evaluate(truth, noisy.image.abs()),
         "denoised": evaluate.evaluate(truth, denoised.image.abs()),
     }
-
-
-def input_hash(paths: list[Path]) -> str:
-    """SHA-256 over the bytes of all inputs, in order (a folder: over its files by name)."""
-    digest = hashlib.sha256()
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def scaled_to(reference: SnrImage, image: SnrImage) -> SnrImage:

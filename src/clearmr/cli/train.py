@@ -2,11 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clearmr.cli import common
+from clearmr.errors import InputError
+
+if TYPE_CHECKING:
+    from clearmr.scan import SnrImage
 
 NAME = "train"
 EXAMPLE = "clearmr train snraware -d corpus/ -o run/ --preset tiny"
@@ -29,10 +33,10 @@ def run(
     quiet: common.Quiet = False,
 ) -> None:
     """Train on clean high-SNR images with noise made on the fly. Without data: on dead-leaves images alone."""
+    _check_run(out, resume)
     import torch
 
     from clearmr import methods
-    from clearmr.errors import InputError
     from clearmr.methods.snraware import config as presets
     from clearmr.methods.snraware import gmaps
     from clearmr.methods.snraware import method as room
@@ -41,12 +45,11 @@ def run(
     if preset not in presets.PRESETS:
         raise InputError(f"a preset among {', '.join(presets.PRESETS)}", preset, "choose one of them")
     config = presets.with_settings(presets.PRESETS[preset](), _pairs(settings or []))
-    if (out / "state.json").exists() and not resume:
-        raise InputError("a new run folder", f"a run in {out}", "pass --resume or choose another folder")
     used = common.set_up(device, threads)
-    cases, checks = (_images(paths or []) for paths in (data, validation))
-    out.mkdir(parents=True, exist_ok=True)
+    train_files, check_files = (_files(paths or [], quiet) for paths in (data, validation))
+    cases, checks = (_images(found) for found in (train_files, check_files))
     maps = gmaps.simulated_gmaps(config.data.coil_arrays, torch.Generator().manual_seed(seed))
+    out.mkdir(exist_ok=True)
     with common.progress_bar("train", quiet=quiet) as progress:
         denoiser = room.fit(
             cases, checks, config, seed, gmaps=maps, run=out, name=name, resume=resume, device=used, progress=progress
@@ -55,33 +58,63 @@ def run(
         "name": name,
         "preset": preset,
         "config": dataclasses.asdict(config),
-        "data": [str(p) for p in data or []],
-        "validation": [str(p) for p in validation or []],
-        "provenance": common.provenance(seed=seed, device=used),
+        "validation": [str(path) for path in check_files],
+        "provenance": common.provenance(seed=seed, device=used, **common.inputs(train_files)),
     }
-    room.save(denoiser, out / f"{name}.safetensors", card)
+    room.save(denoiser, out / f"{name}.safetensors", common.plain(card))
     common.say(f"{out / f'{name}.safetensors'}", quiet=quiet)
 
 
-def _pairs(settings: list[str]) -> dict[str, str]:
-    from clearmr.errors import InputError
+def _check_run(out: Path, resume: bool) -> None:
+    """A new run needs a new folder (or one without a run), a resumed one the state of a run."""
+    begun = (out / "state.json").exists()
+    if begun and not resume:
+        raise InputError("a new run folder", f"a run in {out}", "pass --resume or choose another folder")
+    if resume and not begun:
+        raise InputError("a run to resume", f"no {out / 'state.json'}", "start it without --resume")
+    if not out.is_dir():
+        common.refuse_existing([out], force=False)
 
+
+def _pairs(settings: list[str]) -> dict[str, str]:
     for text in settings:
         if "=" not in text:
             raise InputError("--set part.name=value", text, "write for example --set loop.steps=1000")
     return dict(text.split("=", 1) for text in settings)
 
 
-def _images(paths: list[Path]):  # type: ignore[no-untyped-def]
-    from clearmr import formats
-    from clearmr.errors import InputError
-    from clearmr.scan import RawScan
+def _files(paths: list[Path], quiet: bool) -> list[Path]:
+    """The image files that `paths` name: of a folder all that a format knows, maps beside an image left out."""
+    found = []
+    for path in paths:
+        inside = _of_folder(path, quiet) if path.is_dir() else [path]
+        if not inside:
+            raise InputError("images to train on", f"none in {path}", "name a folder with NIfTI, .npz or .npy files")
+        found += inside
+    return found
 
-    files = [
-        f for path in paths for f in (sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path])
-    ]
-    images = [formats.load(file) for file in files]
-    for file, image in zip(files, images, strict=True):
-        if isinstance(image, RawScan):
-            raise InputError("images to train on", f"raw data in {file}", "reconstruct it first: clearmr recon")
+
+def _of_folder(folder: Path, quiet: bool) -> list[Path]:
+    from clearmr import formats
+
+    found = []
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        is_map = file.name.removesuffix(".gz").removesuffix(".nii").endswith(("_noisesd", "_gmap"))
+        if is_map or not any(known.sniff(file) for known in formats.FORMATS):
+            common.say(f"left out: {file.name}, which is no image to train on", quiet=quiet)
+        else:
+            found.append(file)
+    return found
+
+
+def _images(paths: list[Path]) -> list["SnrImage"]:
+    from clearmr import formats
+    from clearmr.scan import SnrImage
+
+    images = []
+    for path in paths:
+        loaded = formats.load(path)
+        if not isinstance(loaded, SnrImage):
+            raise InputError("images to train on", f"raw data in {path}", "reconstruct it first: clearmr recon")
+        images.append(loaded)
     return images
