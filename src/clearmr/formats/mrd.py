@@ -24,6 +24,8 @@ save = mrd_images.save
 
 def sniff(path: Path) -> bool:
     """Whether the file is HDF5 or an MRD stream, by its first bytes."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         start = file.read(1100)
     return start.startswith(MAGIC) or start[512:520] == MAGIC or is_stream(start)

@@ -3,6 +3,8 @@
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ KIND = "NIfTI (.nii, .nii.gz)"
 ENDINGS = (".nii", ".nii.gz")
 GZIP = b"\x1f\x8b"
 MAGICS = {348: (344, (b"n+1\0",)), 540: (4, (b"n+2\0",))}  # header size -> (offset, values) of the magic
+BROKEN = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
 DEFLATE_BEST = 1032  # deflate packs no better
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 FIELD = "ClearMR"  # of the JSON beside an image
@@ -70,11 +73,22 @@ def _check_claim(image: Any, path: Path, *, zipped: bool) -> None:
         raise InputError("a whole NIfTI file", found, "copy or export the file again")
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """nibabel logs every oddity of a header to stderr; what stops us is said in our own one line."""
+    logger = nibabel.imageglobals.logger
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _read(path: Path) -> tuple[np.ndarray, Any]:
     """Voxels (x, y, z, t...) with slope and intercept applied, and nibabel's header."""
     kind = nibabel.Nifti2Image if _version(path) == 540 else nibabel.Nifti1Image
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _quiet():
             zipped = file.read(2) == GZIP
             file.seek(0)
             image = kind.from_stream(gzip.GzipFile(fileobj=file) if zipped else file)
@@ -85,7 +99,7 @@ def _read(path: Path) -> tuple[np.ndarray, Any]:
             return np.asanyarray(image.dataobj), image.header.copy()
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, zlib.error, MemoryError, nibabel.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, MemoryError, OverflowError, *BROKEN) as error:
         raise InputError("a whole NIfTI file", f"{path.name} ({error})", "copy or export the file again") from error
 
 
@@ -105,7 +119,11 @@ def _frames(voxels: np.ndarray, name: str) -> torch.Tensor:
 
 
 def _units(header: Any) -> float:
-    return MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    """Millimetres per unit of length; 1 where the code is none of NIfTI's."""
+    try:
+        return MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    except KeyError:
+        return 1.0
 
 
 def _spacing(header: Any) -> tuple[float, float, float]:

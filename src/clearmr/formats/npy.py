@@ -1,6 +1,8 @@
 """numpy files: the plain exchange form (.npz), a single array (.npy), and SNRAware's trio in a folder."""
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ KIND = "numpy (.npz, .npy, or input_real.npy + input_imag.npy + gmap.npy)"
 ENDINGS = (".npz", ".npy")
 MAGIC = b"\x93NUMPY"
 TRIO = ("input_real.npy", "input_imag.npy", "gmap.npy")
+DAMAGE = (ValueError, OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 SOURCES = ("measured", "given", "estimated", "unknown")
 
 
@@ -33,7 +36,7 @@ def sniff(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except DAMAGE:
         return True  # a cut-short archive: its reader says so
 
 
@@ -42,7 +45,7 @@ def _array(path: Path) -> np.ndarray:
         # A map first: a header that claims more than the file holds fails before memory is taken.
         found = np.load(path, allow_pickle=False, mmap_mode="r")
         return np.array(found)
-    except (ValueError, OSError, EOFError, MemoryError) as error:
+    except (*DAMAGE, tokenize.TokenError) as error:
         raise InputError("a whole .npy array of numbers", f"{path.name} ({error})", "save it again") from error
 
 
@@ -76,7 +79,7 @@ def _trio(folder: Path) -> SnrImage:
     if not (folder / TRIO[2]).exists():
         ones = torch.ones((1, 1, 1, 1))
         return SnrImage(image, ones, ones, "given", meta={"warnings": ["no gmap.npy: the g-factor is taken as 1"]})
-    gmap = frames_last(_inexact(_array(folder / TRIO[2]), TRIO[2]), TRIO[2])
+    gmap = _fitting(frames_last(_inexact(_array(folder / TRIO[2]), TRIO[2]), TRIO[2]), TRIO[2], image)
     return SnrImage(image, gmap, gmap, "given")
 
 
@@ -88,12 +91,12 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
             raise InputError("a .npz that fits its size", f"{claimed} bytes claimed", "save it again")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError("a whole .npz", f"{path.name} ({error})", "save it again") from error
+    except InputError:
+        raise
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError("a .npz of plain arrays", f"{path.name} ({error})", "save without pickled objects") from error
+    except (*DAMAGE, tokenize.TokenError) as error:
+        raise InputError("a whole .npz", f"{path.name} ({error})", "save it again") from error
 
 
 def _spacing(parts: dict[str, np.ndarray]) -> tuple[float, float, float]:
@@ -110,7 +113,7 @@ def _from_parts(parts: dict[str, np.ndarray], name: str) -> SnrImage:
     image = _inexact(parts["image"], "image")
     if image.ndim != 4:
         raise InputError("image as (frame, z, y, x)", f"shape {tuple(image.shape)}", "add axes of length 1")
-    maps = {key: _map(parts[key], key) for key in ("noise_sd", "gmap") if key in parts}
+    maps = {key: _map(parts[key], key, image) for key in ("noise_sd", "gmap") if key in parts}
     ones = torch.ones((1, 1, 1, 1))
     meta = from_json(str(parts["meta"]), f"'meta' of {name}") if "meta" in parts else {}
     source = str(parts.get("noise_source", "given")) if "noise_sd" in maps else "unknown"
@@ -129,11 +132,20 @@ def _from_parts(parts: dict[str, np.ndarray], name: str) -> SnrImage:
     )
 
 
-def _map(values: np.ndarray, name: str) -> torch.Tensor:
+def _map(values: np.ndarray, name: str, image: torch.Tensor) -> torch.Tensor:
+    """A real map of four axes that broadcasts to `image`. Raises InputError."""
     found = _inexact(np.asarray(values), name)
     if found.is_complex():
         raise InputError(f"real {name}", f"dtype {values.dtype}", "save its magnitude")
-    return found.reshape((1,) * (4 - found.ndim) + tuple(found.shape)) if found.ndim < 4 else found
+    four = found.reshape((1,) * (4 - found.ndim) + tuple(found.shape)) if found.ndim < 4 else found
+    return _fitting(four, name, image)
+
+
+def _fitting(found: torch.Tensor, name: str, image: torch.Tensor) -> torch.Tensor:
+    if found.ndim != 4 or any(n not in (1, m) for n, m in zip(found.shape, image.shape, strict=True)):
+        shapes = f"{tuple(found.shape)} for an image {tuple(image.shape)}"
+        raise InputError(f"{name} broadcastable to the image", shapes, "give it the image's shape, or 1 on an axis")
+    return found
 
 
 def load(path: Path) -> SnrImage:

@@ -41,6 +41,8 @@ DAMAGE = (
 
 def sniff(path: Path) -> bool:
     """Whether the file begins as twix does: a table of measurements, or (VB) the length of a protocol and its parts."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         start = file.read(64)
     size = path.stat().st_size
