@@ -1,7 +1,7 @@
 """Where an image is flat, and what is left there of its highest frequencies: the noise, apart from the anatomy.
 
 Arrays are (frame, z, y, x) magnitudes in any unit. What selects (the smoothed image's gradient) and what is measured (a
-product of second differences along every axis) use opposite ends of the spectrum, so that selecting does not bias measuring.
+product of differences along every axis) use opposite ends of the spectrum: selecting does not bias measuring.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Flatness:
-    """Per voxel (1D, only where nothing is zeroed or at a border): smoothed magnitude, gradient, high-pass parts, squares."""
+    """Per voxel (1D; none by zeros or at a border): smoothed magnitude, its gradient, high-pass parts, squares."""
 
     smooth: np.ndarray
     gradient: np.ndarray

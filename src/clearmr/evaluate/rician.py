@@ -7,7 +7,7 @@ RAYLEIGH_MEAN = float(np.sqrt(np.pi / 2))  # mean of a magnitude without signal,
 RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))  # its mean over its SD: 1.913
 
 
-def mean_magnitude(snr: np.ndarray) -> np.ndarray:
+def mean_magnitude(snr: np.ndarray | float) -> np.ndarray | float:
     """Mean of |A + n| over the SD of n's parts, at A / SD = snr (Rice 1944)."""
     half = np.asarray(snr, dtype=np.float64) ** 2 / 4
     return RAYLEIGH_MEAN * ((1 + 2 * half) * ive(0, half) + 2 * half * ive(1, half))
@@ -27,9 +27,9 @@ _RATIO, _SNR, _GAIN = _table()
 
 
 def noise_from_moments(variance: float, mean_square: float) -> tuple[float, float, float]:
-    """(noise SD of each of real and imaginary, SNR, d ln SD / d ln variance) of magnitudes of one signal level, from their variance and mean square.
+    """(noise SD of each of real and imaginary, SNR, d ln SD / d ln variance) of magnitudes of one signal level.
 
-    The inversion of Koay & Basser 2006 (J Magn Reson 179:317), but by the ratio variance / mean square: it needs no
+    The inversion of Koay & Basser 2006 (J Magn Reson 179:317), but by the ratio variance / mean square: no
     iteration. A ratio over Rayleigh's (0.2146) is taken as no signal. Below an SNR of about 1 the two cannot be told apart.
     """
     snr = float(np.interp(variance / mean_square, _RATIO, _SNR))
