@@ -52,9 +52,10 @@ class NoiseEstimate:
 def estimate_noise_sd(image: SnrImage) -> NoiseEstimate:
     """The noise SD of each of the real and imaginary channels of `image` (frame, z, y, x), complex or magnitude.
 
-    Takes the noise as white, the same everywhere, and for magnitudes as Rician (one coil, or coils combined as complex
-    images; a sum of squares of many coils has a higher floor). Frames and slices count as one series or volume;
-    exact zeros are no data. Within 5 % for noise of 3 to 15 % of the maximum on T1w brains and cines (tests/test_evaluate_noise_level.py).
+    Takes the noise as white, the same everywhere, and for magnitudes as Rician (one coil, or coils combined as
+    complex images; a sum of squares of many coils has a higher floor). Frames and slices count as one series or
+    volume; exact zeros are no data. Within 5 % for noise of 3 to 15 % of the maximum on T1w brains and cines
+    (tests/test_evaluate_noise_level.py).
     Raises InputError for an image that is not finite or holds no 64 voxels away from zeros.
     """
     array = image.image.detach().cpu().numpy()

@@ -30,7 +30,7 @@ def noise_from_moments(variance: float, mean_square: float) -> tuple[float, floa
     """(noise SD of each of real and imaginary, SNR, d ln SD / d ln variance) of magnitudes of one signal level.
 
     The inversion of Koay & Basser 2006 (J Magn Reson 179:317), but by the ratio variance / mean square: no
-    iteration. A ratio over Rayleigh's (0.2146) is taken as no signal. Below an SNR of about 1 the two cannot be told apart.
+    iteration. A ratio over Rayleigh's (0.2146) is taken as no signal. Below an SNR of 1 the two cannot be told apart.
     """
     snr = float(np.interp(variance / mean_square, _RATIO, _SNR))
     gain = float(np.interp(snr, _SNR[::-1], _GAIN[::-1]))
