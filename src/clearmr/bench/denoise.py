@@ -29,6 +29,7 @@ def run(options: Options) -> dict[str, Any]:
         process = subprocess.Popen(command)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
-    if status:
-        raise RuntimeError(f"{' '.join(command)} ended with status {status}")
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
     return {"clearmr": {"seconds": seconds, "peak_gb": usage.ru_maxrss / 1e6}}
