@@ -32,9 +32,11 @@ def check_channels(lines: Lines, used: Sequence[int] | np.ndarray) -> int:
 
 def check_samples(lines: Lines, used: np.ndarray, imaging: np.ndarray) -> None:
     """Raise InputError for NaN or infinite samples (naming the acquisition) and for all-zero imaging lines."""
-    for i in used:
+    with np.errstate(over="ignore", invalid="ignore"):
         # A sum is not finite when any part is not; its overflow alone is settled by the second look.
-        if not np.isfinite(lines.samples[i].sum()) and not np.isfinite(lines.samples[i]).all():
+        suspects = [i for i in used if not np.isfinite(lines.samples[i].sum())]
+    for i in suspects:
+        if not np.isfinite(lines.samples[i]).all():
             todo = "export the scan again, or leave that acquisition out"
             raise InputError("finite samples", f"NaN or infinite samples in acquisition {i}", todo)
     if not any(lines.samples[i].any() for i in imaging):

@@ -129,7 +129,7 @@ def directions(affine: np.ndarray, matrix: tuple[int, int, int], slices: int) ->
     return (axes / np.linalg.norm(axes, axis=0)).T, positions
 
 
-def _fill_head(head: np.ndarray, line: _Line, number: int, scan: RawScan) -> None:
+def _fill_head(head: np.void, line: _Line, number: int, scan: RawScan) -> None:
     head["version"], head["scan_counter"] = 1, number
     head["flags"] = sum(1 << (flag - 1) for flag in line.flags)
     head["active_channels"] = head["available_channels"] = line.samples.shape[0]

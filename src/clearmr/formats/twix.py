@@ -34,7 +34,7 @@ COUNTERS = {
     "set": "Set",
 }
 DAMAGE = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError,
+    ValueError, KeyError, IndexError, OSError, EOFError,
     ArithmeticError, MemoryError, RuntimeError, UnboundLocalError, struct.error,
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
             found = twixtools.read_twix(
                 _named(path), parse_pmu=False, parse_geometry=False, keep_syncdata=False, verbose=False
             )
-    except DAMAGE as error:
+    except (*DAMAGE, TypeError, AttributeError) as error:
         found = f"{path.name} that twixtools cannot read ({type(error).__name__}: {error})"
         raise InputError("a whole twix file", found, "copy or export the file again") from error
     return [m for m in found if isinstance(m, dict) and "mdb" in m]

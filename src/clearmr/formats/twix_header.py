@@ -36,13 +36,13 @@ def dwell_us(header: Any, contrast: int) -> float:
 
 def is_epi(header: Any, reflected: bool) -> bool:
     """Lines read backwards, and an echo train: an EPI (a bipolar multi-echo scan has no train)."""
-    return reflected and number(header, "MeasYaps", "sFastImaging", "lEPIFactor", default=1) > 1
+    return reflected and number(header, "MeasYaps", "sFastImaging", "lEPIFactor", default=1.0) > 1
 
 
 def ramp(header: Any) -> tuple[Trapezoid | None, list[str]]:
     """Ramp sampling of the protocol (times in microseconds), and a warning where it is no trapezoid."""
     meas = dig(header, "Meas", default={})
-    mode = number(meas, "alRegridMode", 0, default=1)
+    mode = number(meas, "alRegridMode", 0, default=1.0)
     if mode <= 1:
         return None, []
     if mode != TRAPEZOID:
@@ -66,7 +66,7 @@ def _describes(header: Any, lines: Lines, columns: int) -> bool:
     sequence = str(dig(header, "MeasYaps", "tSequenceFileName", default="")).lower()
     used = lines.table[lines.having(IMAGING | CALIBRATION)]
     fits = base < columns <= 2 * base and used["k1"].max() < rows
-    return fits and "pulseq" not in sequence
+    return bool(fits) and "pulseq" not in sequence
 
 
 def _room(counter: np.ndarray, said: int, center: int | None) -> int:
@@ -84,7 +84,7 @@ def space_of(header: Any, lines: Lines, centers: tuple[int, int]) -> tuple[Space
     trapezoid, warnings = ramp(header)
     pat = dig(header, "MeasYaps", "sPat", default={})
     shared = {
-        "acceleration": (int(number(pat, "lAccelFactPE", default=1)), int(number(pat, "lAccelFact3D", default=1))),
+        "acceleration": (int(number(pat, "lAccelFactPE", default=1.0)), int(number(pat, "lAccelFact3D", default=1.0))),
         "trajectory": "epi" if is_epi(header, bool(used["reversed"].any())) else "cartesian",
         "ramp": trapezoid,
     }
@@ -96,10 +96,10 @@ def space_of(header: Any, lines: Lines, centers: tuple[int, int]) -> tuple[Space
         return Space(matrix, fov, matrix, fov, center, **shared), [*warnings, said]  # type: ignore[arg-type]
     kspace = dig(header, "MeasYaps", "sKSpace")
     base, flat = int(number(kspace, "lBaseResolution")), used["k2"].max() == 0
-    partitions = 1 if flat else int(number(kspace, "lPartitions", default=1))
+    partitions = 1 if flat else int(number(kspace, "lPartitions", default=1.0))
     ny = _room(used["k1"], int(number(kspace, "lPhaseEncodingLines")), centers[1])
     nz = 1 if flat else _room(used["k2"], partitions, centers[0])
-    images = 1 if flat else max(1, int(number(kspace, "lImagesPerSlab", default=nz)))
+    images = 1 if flat else max(1, int(number(kspace, "lImagesPerSlab", default=float(nz))))
     recon = (images, max(1, round(base * fov[1] / fov[2])), base)
     encoded_fov = (fov[0] * oversampled[0], fov[1] * oversampled[1], 2 * fov[2])
     return Space((nz, ny, 2 * base), encoded_fov, recon, fov, (centers[0], centers[1]), **shared), warnings  # type: ignore[arg-type]
