@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clearmr.errors import InputError
@@ -18,7 +18,7 @@ from clearmr.files import whole_file
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write named tensors to a .safetensors file, replacing an earlier one."""
     with whole_file(path, force=True) as temporary:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+        temporary.write_bytes(save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
