@@ -31,10 +31,11 @@ for command in COMMANDS:
 app.add_typer(models.app, name="models")
 
 
-def _version(show: bool) -> None:
+def _version(show: bool) -> bool:
     if show:
         typer.echo(f"clearmr {clearmr.__version__}")
         raise typer.Exit
+    return show
 
 
 @app.callback()

@@ -40,8 +40,8 @@ def run(
     used, clock = common.set_up(device, threads), common.Clock()
     denoiser = road.denoiser(model=model, device=used)
     scan, truth, source = (raw_scan(raw), None, raw) if raw else _simulated(out, seed, force)
-    common.say(f"raw scan      {source}: {common.shape(scan.kspace)} (frame, coil, k2, k1, k0)", quiet=quiet)
     noisy, denoised = _walk(scan, denoiser, used, quiet)
+    common.say(f"raw scan      {source}: {common.shape(scan.kspace)} (frame, coil, k2, k1, k0)", quiet=quiet)
     common.say(f"recon         {common.shape(noisy.image)} in SNR units, noise {noisy.noise_source}, "
                f"median g {float(noisy.gmap.median()):.2f}", quiet=quiet)  # fmt: skip
     summary = results.model_summary(denoiser)
