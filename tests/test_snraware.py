@@ -9,7 +9,7 @@ import torch
 
 from clearmr.errors import InputError
 from clearmr.methods import METHODS, room
-from clearmr.methods.snraware import config, corpus, gmaps, method, pairs, tiles
+from clearmr.methods.snraware import config, corpus, gmaps, method, pairs, presence, tiles
 from clearmr.scan import SnrImage
 
 ONE = torch.ones(1, 1, 1, 1)
@@ -206,3 +206,28 @@ def test_fit_takes_steps_that_help(tmp_path: Path) -> None:
     noise = torch.complex(*torch.randn((2, *clean.shape), generator=torch.Generator().manual_seed(3)))
     error = (denoiser(SnrImage(clean + noise, ONE, ONE, "given")).image - clean).abs().square().mean()
     assert float(error) < 0.5 * float(noise.abs().square().mean())
+
+
+@pytest.mark.parametrize("spec", FILTERS[::7])
+@pytest.mark.parametrize("level", [0.0, 10.0])
+def test_noise_is_found_where_it_is(spec: pairs.AxisFilter, level: float) -> None:
+    draw = pairs.NoiseDraw(1.0, 0, spec, spec, 3)
+    noisy = level + pairs.filtered_noise(torch.Size((4, 96, 96)), draw)
+    for series in (noisy, noisy.abs()):
+        assert presence.noise_found(series, torch.ones(4, 96, 96)) > presence.ABSENT
+
+
+def test_noise_is_not_found_where_there_is_none() -> None:
+    ramp = torch.linspace(5, 40, 96).expand(3, 96, 96) * torch.polar(torch.ones(()), torch.linspace(0, 3, 96)[:, None])
+    assert presence.noise_found(ramp, torch.ones(3, 96, 96)) < 0.1
+    image = SnrImage(ramp[:, None].contiguous(), ONE, ONE, "given")
+    warned = random_denoiser()(image)
+    assert any("smoother than its noise level" in w for w in warned.meta["warnings"])
+    noise = torch.complex(*torch.randn((2, *image.image.shape), generator=torch.Generator().manual_seed(0)))
+    assert not random_denoiser()(dataclasses.replace(image, image=image.image + noise)).meta["warnings"]
+
+
+def test_zeroed_background_is_no_place_to_look() -> None:
+    noisy = (10 + torch.randn(1, 96, 96, generator=torch.Generator().manual_seed(0))).abs()
+    noisy[:, :, 40:] = 0
+    assert presence.noise_found(noisy, torch.ones(1, 96, 96)) > 0.7

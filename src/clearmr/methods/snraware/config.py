@@ -37,7 +37,7 @@ class DataConfig:
     patch: tuple[int, int, int] = (8, 64, 64)  # T, H, W
     batch: int = 4
     single_frame_probability: float = 0.25  # batches of T = 1, with T times as many patches
-    native_snr: tuple[float, float] = (30.0, 600.0)  # peak, log-uniform, before noise is added
+    native_snr: tuple[float, float] = (40.0, 2000.0)  # peak, log-uniform, before noise is added
     magnitude_probability: float = 0.25
     coil_arrays: int = 32  # simulated, whose g maps for R = 2..8 shape the noise
     synthetic: float = 0.3  # fraction of patches from dead-leaves images instead of the given data
@@ -45,7 +45,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Charbonnier's epsilon in SNR units: 1e-3 is nearly the mean modulus, 1 nearly the mean square of errors below 1."""
+    """Charbonnier's epsilon in SNR units: 1e-3 is nearly the mean modulus, 1 nearly the mean square of small errors."""
 
     epsilon: float = 1e-3
 

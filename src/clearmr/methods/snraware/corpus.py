@@ -16,6 +16,7 @@ from torch import Tensor
 from clearmr.methods.snraware.config import DataConfig
 from clearmr.scan import SnrImage
 
+STEPS = (1, 1, 2, 4, 8)  # of depth between neighbours: thick slices share little
 SYNTHETIC_SIZE = 192
 SYNTHETIC_IMAGES = 128
 
@@ -65,7 +66,11 @@ def dead_leaves(size: int, generator: torch.Generator) -> Float[Tensor, "1 y x"]
         power = 2.0 if uniform(0.0, 1.0) < 0.6 else 8.0
         distance = (u.abs() / radius) ** power + (v.abs() / (radius * uniform(0.15, 1.0))) ** power
         edge = torch.sigmoid((1 - distance) * radius * size * uniform(0.3, 1.0))
-        texture = uniform(0.0, 0.15) * torch.sin(u * uniform(5.0, 120.0) + uniform(0.0, 6.0)) if uniform(0.0, 1.0) < 0.3 else 0.0
+        texture = (
+            uniform(0.0, 0.15) * torch.sin(u * uniform(5.0, 120.0) + uniform(0.0, 6.0))
+            if uniform(0.0, 1.0) < 0.3
+            else 0.0
+        )
         image = image + edge * (uniform(0.0, 1.0) + texture - image)
     return image.clamp(0, 1)[None]
 
@@ -131,7 +136,7 @@ def _recontrast(frames: Tensor, generator: torch.Generator) -> Tensor:
 
 def _warped(frames: Tensor, n_frames: int, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """n_frames of a random place, turned and zoomed; a single frame moves, in time or depth neighbours follow."""
-    step = 1 + int(torch.randint(2, (), generator=generator))
+    step = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
     along = len(frames) >= step * n_frames and _uniform(generator) < 0.5
     first = int(torch.randint(len(frames) - (step * (n_frames - 1) if along else 0), (), generator=generator))
     picked = frames[first : first + step * n_frames : step] if along else frames[first : first + 1]

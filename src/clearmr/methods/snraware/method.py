@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
-from clearmr.methods.snraware import corpus, pairs, tiles
+from clearmr.methods.snraware import corpus, pairs, presence, tiles
 from clearmr.methods.snraware.config import NetConfig, SnrAwareConfig
 from clearmr.nets import ResidualConv3d, UNet
 from clearmr.scan import SnrImage
@@ -24,6 +24,7 @@ from clearmr.train import checkpoint, loop, losses
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "snraware-tiny"
 VALIDATION_BATCHES = 12
+LEAST_SHARE = 0.02  # of the noise told: beyond it float32 has little left to say
 
 
 class SnrAwareNet(nn.Module):
@@ -52,18 +53,30 @@ class SnrAware:
     progress: Progress = no_progress
 
     def __call__(self, image: SnrImage) -> SnrImage:
-        """Denoise along frames (a series) or along z (one volume or slice stack), whole or tile by tile."""
+        """Denoise along frames (a series) or along z (one volume or slice stack), whole or tile by tile.
+
+        Where an image is far smoother than its noise_sd says, the noise that is there is taken, with a warning.
+        """
         along_frames = image.image.shape[0] > 1
         series = image.image.movedim(1, 0) if along_frames else image.image  # (n, T, y, x)
         noise_sd = image.noise_sd.float().expand(image.image.shape)
         noise_sd = noise_sd.movedim(1, 0) if along_frames else noise_sd
-        out = torch.stack(
-            [self._series(s, sd, k, len(series)) for k, (s, sd) in enumerate(zip(series, noise_sd, strict=True))]
-        )
+        found = [presence.noise_found(s, sd) for s, sd in zip(series, noise_sd, strict=True)]
+        parts = zip(series, noise_sd, found, strict=True)
+        out = torch.stack([self._series(s, sd * share(f), k, len(series)) for k, (s, sd, f) in enumerate(parts)])
         out = out.movedim(0, 1) if along_frames else out
+        return dataclasses.replace(image, image=out.to(image.image.dtype), meta=self._meta(image, min(found)))
+
+    def _meta(self, image: SnrImage, found: float) -> dict[str, Any]:
         step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
-        meta = {**image.meta, "steps": [*image.meta.get("steps", []), step]}
-        return dataclasses.replace(image, image=out.to(image.image.dtype), meta=meta)
+        warnings = list(image.meta.get("warnings", []))
+        if share(found) < 1:
+            step["share of the noise told"] = share(found)
+            warnings.append(
+                f"the image is far smoother than its noise level says ({found:.2f} of it in the flattest places): was "
+                "it denoised before, or is the noise level wrong? Only the noise that is there was taken for noise"
+            )
+        return {**image.meta, "steps": [*image.meta.get("steps", []), step], "warnings": warnings}
 
     def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int) -> Tensor:
         unit = _unit(noise_sd)
@@ -79,6 +92,11 @@ class SnrAware:
         layout = torch.channels_last_3d
         with torch.inference_mode():
             return self.net(channels[None].to(self.device).contiguous(memory_format=layout))[0].cpu()
+
+
+def share(found: float) -> float:
+    """The share of the noise told that a network is to expect: all of it unless it is plainly not there."""
+    return 1.0 if found >= presence.ABSENT else max(found, LEAST_SHARE)
 
 
 def _unit(noise_sd: Tensor) -> Tensor:
