@@ -20,7 +20,7 @@ def test_importing_clearmr_loads_no_torch() -> None:
 
 
 def test_readme_tree_is_the_folder_tree() -> None:
-    tree = (ROOT / "README.md").read_text().split("src/clearmr/", 1)[1].split("```")[0]
+    tree = (ROOT / "README.md").read_text().split("```\nsrc/clearmr/", 1)[1].split("```")[0]
     named = set(re.findall(r"^\s+(\w+(?:\.py|/))", tree, flags=re.MULTILINE))
     there = {f"{p.name}/" if p.is_dir() else p.name for p in (ROOT / "src" / "clearmr").iterdir()}
     assert named == {name for name in there if not name.startswith("_")}

@@ -1,4 +1,4 @@
-"""Speed and memory, peers in the same run. `BENCHES` names the entries; each gives a dict of figures."""
+"""Speed, memory and quality, peers in the same run. `BENCHES` names the entries; each gives a dict of figures."""
 
 import importlib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from clearmr.bench.timing import Options
 from clearmr.errors import InputError
 
-BENCHES = ("recon", "maps", "cine", "denoise")
+BENCHES = ("recon", "maps", "cine", "denoise", "quality")
 
 __all__ = ["BENCHES", "Options", "chosen", "run"]
 
