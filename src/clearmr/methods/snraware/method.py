@@ -80,7 +80,7 @@ class SnrAware:
 
     def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int) -> Tensor:
         unit = _unit(noise_sd)
-        channels = to_channels(series, noise_sd) / unit
+        channels = pairs.to_channels(series, noise_sd) / unit
 
         def report(done: int, total: int) -> None:
             self.progress(index * total + done, n * total)
@@ -107,60 +107,6 @@ def _unit(noise_sd: Tensor) -> Tensor:
     return positive.median()
 
 
-def to_channels(series: Tensor, noise_sd: Tensor) -> Float[Tensor, "C T H W"]:
-    """(T, H, W) complex or magnitude and its noise SD -> (real, imaginary or zero, noise SD)."""
-    imaginary = series.imag if series.is_complex() else torch.zeros_like(series)
-    return torch.stack([series.real if series.is_complex() else series, imaginary, noise_sd])
-
-
-class Batches:
-    """Batch k of a seed is the same whenever it is asked for: (B, 3, T, H, W) inputs, (B, 2, T, H, W) targets."""
-
-    def __init__(
-        self, sampler: corpus.PatchSampler, gmaps: Float[Tensor, "n y x"], config: SnrAwareConfig, seed: int
-    ) -> None:
-        self.sampler, self.gmaps, self.config, self.seed = sampler, gmaps, config, seed
-
-    def __call__(self, step: int) -> loop.Batch:
-        generator = torch.Generator().manual_seed((self.seed << 32) + step)
-        frames = self.config.data.patch[0]
-        if float(torch.rand((), generator=generator)) < self.config.data.single_frame_probability:
-            made = [self._pair(1, generator) for _ in range(self.config.data.batch * frames)]
-        else:
-            made = [self._pair(frames, generator) for _ in range(self.config.data.batch)]
-        inputs, targets = zip(*made, strict=True)
-        return torch.stack(inputs), torch.stack(targets)
-
-    def _pair(self, n_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        patch = self.sampler.draw(n_frames, generator)
-        noise = pairs.draw_noise(self.config.noise, len(self.gmaps), generator)
-        gmap = _crop(self.gmaps[noise.gmap], patch.clean.shape[-2:], generator)
-        pair = pairs.make_pair(patch.clean, gmap, noise, native_sd=patch.native_sd, order=self.config.noise.order)
-        noisy, target = pair.noisy, pair.target
-        if float(torch.rand((), generator=generator)) < self.config.data.magnitude_probability:
-            noisy, target = _magnitude(noisy, target, generator)
-        noise_sd = pair.noise_sd.expand(noisy.shape)
-        return to_channels(noisy, noise_sd), to_channels(target, noise_sd)[:2]
-
-
-def _magnitude(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Magnitudes of both; in a third, the background is set to zero, as vendors do."""
-    noisy, target = noisy.abs(), target.abs()
-    if float(torch.rand((), generator=generator)) < 0.33:
-        inside = target > 0.05 * target.max()
-        noisy, target = noisy * inside, target * inside
-    return noisy, target
-
-
-def _crop(gmap: Tensor, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """A random window, flip and transposition of a g map."""
-    y, x = (int(torch.randint(n - m + 1, (), generator=generator)) for n, m in zip(gmap.shape, shape, strict=True))
-    window = gmap[y : y + shape[0], x : x + shape[1]]
-    flips = [d for d in (0, 1) if float(torch.rand((), generator=generator)) < 0.5]
-    window = window.flip(flips) if flips else window
-    return window.T if shape[0] == shape[1] and float(torch.rand((), generator=generator)) < 0.5 else window
-
-
 def fit(
     cases: Sequence[SnrImage],
     validation: Sequence[SnrImage],
@@ -183,9 +129,9 @@ def fit(
     train_series = [s for case in cases for s in corpus.clean_series(case)]
     held_out = [s for case in validation for s in corpus.clean_series(case)]
     leaves = corpus.synthetic_series(generator) if config.data.synthetic or not held_out else []
-    batches = Batches(corpus.PatchSampler(train_series, leaves, config.data), gmaps, config, seed)
+    batches = pairs.Batches(corpus.PatchSampler(train_series, leaves, config.data), gmaps, config, seed)
     unseen = dataclasses.replace(config.data, synthetic=0.0)
-    checks = Batches(corpus.PatchSampler(held_out, leaves, unseen), gmaps, config, seed + 1)
+    checks = pairs.Batches(corpus.PatchSampler(held_out, leaves, unseen), gmaps, config, seed + 1)
     fixed = [checks(k) for k in range(VALIDATION_BATCHES)]
 
     def merit(net: nn.Module) -> float:

@@ -3,6 +3,7 @@
 Every random choice is drawn first, as a `NoiseDraw` that can be saved and replayed, then applied.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,9 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from clearmr.fourier import to_image, to_kspace
-from clearmr.methods.snraware.config import NoiseConfig
+from clearmr.methods.snraware import corpus
+from clearmr.methods.snraware.config import NoiseConfig, SnrAwareConfig
+from clearmr.train import loop
 
 TAPER = 10  # samples of the Hanning taper on the cut edge of a partial-Fourier axis
 
@@ -125,3 +128,57 @@ def make_pair(
     told = (native_sd**2 + (draw.sigma * gmap) ** 2).sqrt() * scale
     noisy = clean if draw.noise_free else clean + draw.sigma * noise
     return Pair(noisy * scale, clean * scale, told)
+
+
+def to_channels(series: Tensor, noise_sd: Tensor) -> Float[Tensor, "C T H W"]:
+    """(T, H, W) complex or magnitude and its noise SD -> (real, imaginary or zero, noise SD)."""
+    imaginary = series.imag if series.is_complex() else torch.zeros_like(series)
+    return torch.stack([series.real if series.is_complex() else series, imaginary, noise_sd])
+
+
+class Batches:
+    """Batch k of a seed is the same whenever it is asked for: (B, 3, T, H, W) inputs, (B, 2, T, H, W) targets."""
+
+    def __init__(
+        self, sampler: corpus.PatchSampler, gmaps: Float[Tensor, "n y x"], config: SnrAwareConfig, seed: int
+    ) -> None:
+        self.sampler, self.gmaps, self.config, self.seed = sampler, gmaps, config, seed
+
+    def __call__(self, step: int) -> loop.Batch:
+        generator = torch.Generator().manual_seed((self.seed << 32) + step)
+        frames = self.config.data.patch[0]
+        if float(torch.rand((), generator=generator)) < self.config.data.single_frame_probability:
+            made = [self._pair(1, generator) for _ in range(self.config.data.batch * frames)]
+        else:
+            made = [self._pair(frames, generator) for _ in range(self.config.data.batch)]
+        inputs, targets = zip(*made, strict=True)
+        return torch.stack(inputs), torch.stack(targets)
+
+    def _pair(self, n_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        patch = self.sampler.draw(n_frames, generator)
+        noise = draw_noise(self.config.noise, len(self.gmaps), generator)
+        gmap = _crop(self.gmaps[noise.gmap], patch.clean.shape[-2:], generator)
+        pair = make_pair(patch.clean, gmap, noise, native_sd=patch.native_sd, order=self.config.noise.order)
+        noisy, target = pair.noisy, pair.target
+        if float(torch.rand((), generator=generator)) < self.config.data.magnitude_probability:
+            noisy, target = _magnitude(noisy, target, generator)
+        noise_sd = pair.noise_sd.expand(noisy.shape)
+        return to_channels(noisy, noise_sd), to_channels(target, noise_sd)[:2]
+
+
+def _magnitude(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Magnitudes of both; in a third, the background is set to zero, as vendors do."""
+    noisy, target = noisy.abs(), target.abs()
+    if float(torch.rand((), generator=generator)) < 0.33:
+        inside = target > 0.05 * target.max()
+        noisy, target = noisy * inside, target * inside
+    return noisy, target
+
+
+def _crop(gmap: Tensor, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """A random window, flip and transposition of a g map."""
+    y, x = (int(torch.randint(n - m + 1, (), generator=generator)) for n, m in zip(gmap.shape, shape, strict=True))
+    window = gmap[y : y + shape[0], x : x + shape[1]]
+    flips = [d for d in (0, 1) if float(torch.rand((), generator=generator)) < 0.5]
+    window = window.flip(flips) if flips else window
+    return window.T if shape[0] == shape[1] and float(torch.rand((), generator=generator)) < 0.5 else window

@@ -13,6 +13,7 @@ from clearmr.errors import InputError
 BYTES_PER_VOXEL = 1500.0  # peak of the network while it runs, per voxel of a tile (measured, float32, 32 channels)
 OVERLAP = (8, 16, 16)
 SMALLEST = (16, 48, 48)
+ALIGNMENT = (1, 8, 8)  # multiples of the network's total strides: a tile on that grid sees what the whole image sees
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,18 @@ def tile_shape(shape: tuple[int, int, int], memory_bytes: float) -> tuple[int, i
     return tile[0], tile[1], tile[2]
 
 
-def spans(length: int, tile: int, overlap: int) -> list[Span]:
-    """Ranges of `tile` that cover `length` with at least `overlap` between neighbours."""
+def spans(length: int, tile: int, overlap: int, alignment: int = 1) -> list[Span]:
+    """Ranges of at most `tile` that cover `length`, overlap by `overlap` or more, begin at multiples of `alignment`.
+
+    Neighbours begin at least one `alignment` apart, also where the tile is too small for the overlap.
+    """
     if tile >= length:
         return [Span(0, length)]
-    n = -(-(length - overlap) // (tile - overlap))
-    starts = [round(i * (length - tile) / (n - 1)) for i in range(n)]
-    return [Span(s, s + tile) for s in starts]
+    steps = -(-(length - tile) // alignment)  # of the last tile, which may be the smallest
+    stride = max(1, (tile - overlap) // alignment - (alignment > 1))
+    n = -(-steps // stride)
+    starts = [alignment * round(i * steps / n) for i in range(n + 1)]
+    return [Span(s, min(s + tile, length)) for s in starts]
 
 
 def fade(span: Span, length: int, overlap: int) -> Float[Tensor, "n"]:
@@ -71,7 +77,7 @@ def apply(
         out = function(channels)
         report(1, 1)
         return out
-    ranges = [spans(n, t, o) for n, t, o in zip(shape, tile, OVERLAP, strict=True)]
+    ranges = [spans(*axis) for axis in zip(shape, tile, OVERLAP, ALIGNMENT, strict=True)]
     boxes = list(itertools.product(*ranges))
     total = weights = None
     for done, box in enumerate(boxes, 1):
