@@ -20,6 +20,8 @@ from clearmr.methods.snraware.method import SnrAware, SnrAwareNet, save
 from clearmr.scan import RawScan
 from clearmr.simulate import simulate
 
+CONFIG = NetConfig(channels=(4, 8), cells=1)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -62,18 +64,39 @@ def refused(folder: Path, *args: str | Path) -> str:
 
 
 @functools.cache
-def tiny_model() -> Path:
-    """A network of random weights that takes a little of everything away: its quality does not matter here."""
+def _models() -> Path:
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _saved(net: SnrAwareNet, name: str) -> Path:
+    path = _models() / f"{name}.safetensors"
+    save(SnrAware(net, name, {"net": dataclasses.asdict(CONFIG)}), path, {"licence": "MIT"})
+    return path
+
+
+@functools.cache
+def tiny_model() -> Path:
+    """A network of random weights: its quality does not matter here."""
     torch.manual_seed(0)
-    config = NetConfig(channels=(4, 8), cells=1)
-    net = SnrAwareNet(config)
+    net = SnrAwareNet(CONFIG)
     with torch.no_grad():
         net.noise.tail.weight *= 5
-    path = folder / "random.safetensors"
-    save(SnrAware(net, "random", {"net": dataclasses.asdict(config)}), path, {"licence": "MIT"})
-    return path
+    return _saved(net, "random")
+
+
+@functools.cache
+def halving_model() -> Path:
+    """A network that takes half of everything away, exactly: features are the input, and all cells pass them on."""
+    net = SnrAwareNet(CONFIG)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.zero_()
+        for channel in (0, 1):
+            net.noise.head.weight[channel, channel, 1, 1, 1] = 1.0
+            net.noise.tail.weight[channel, channel, 1, 1, 1] = 0.5
+    return _saved(net, "half")
 
 
 @functools.cache
