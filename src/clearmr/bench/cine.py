@@ -15,7 +15,9 @@ FRAMES, MATRIX, COILS, R = 30, (1, 192, 160), 16, 4
 def write(folder: Path) -> Path:
     """The simulated cine as an MRD file."""
     path = folder / "cine.h5"
-    formats.save_raw(simulate("cine", matrix=MATRIX, n_frames=FRAMES, n_coils=COILS, acceleration=R, snr=20).scan, path)
+    formats.save_raw(
+        simulate("cine", matrix=MATRIX, n_frames=FRAMES, n_coils=COILS, acceleration=R, snr=20.0).scan, path
+    )
     return path
 
 
