@@ -219,8 +219,12 @@ def test_the_demo_simulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     small = {"matrix": (1, 40, 40), "n_frames": 2, "n_coils": 4, "acceleration": 2, "snr": 20.0, "acs": 16}
     monkeypatch.setattr(demo, "SCENE", small)
     found = done("demo", "-o", tmp_path / "demo", "--model", tiny_model())
-    assert "against truth PSNR" in found.err and "report.html" in found.err
-    assert Results.load(tmp_path / "demo" / "results").reference is not None
+    assert "signal known  PSNR" in found.err and "report.html" in found.err
+    results = Results.load(tmp_path / "demo" / "results")
+    assert results.reference is not None
+    z = (results.noisy - results.reference) / results.noise_sd  # the noise, and nothing else
+    assert abs(z.mean()) < 0.05 and z.real.std() == pytest.approx(1, abs=0.05) == z.imag.std()
+    assert results.metrics["noisy"]["psnr"] > 0
     assert (tmp_path / "demo" / "cine.h5").is_file()
 
 

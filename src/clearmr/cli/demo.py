@@ -39,8 +39,8 @@ def run(
 
     used, clock = common.set_up(device, threads), common.Clock()
     denoiser = road.denoiser(model=model, device=used)
-    scan, truth, source = (raw_scan(raw), None, raw) if raw else _simulated(out, seed, force)
-    noisy, denoised = _walk(scan, denoiser, used, quiet)
+    scan, silent, source = (raw_scan(raw), None, raw) if raw else _simulated(out, seed, force)
+    noisy, denoised, reference = _walk(scan, silent, denoiser, used, quiet)
     common.say(f"raw scan      {source}: {common.shape(scan.kspace)} (frame, coil, k2, k1, k0)", quiet=quiet)
     common.say(f"recon         {common.shape(noisy.image)} in SNR units, noise {noisy.noise_source}, "
                f"median g {float(noisy.gmap.median()):.2f}", quiet=quiet)  # fmt: skip
@@ -51,7 +51,6 @@ def run(
     noisy, denoised = (
         dataclasses.replace(image, meta={**image.meta, "provenance": provenance}) for image in (noisy, denoised)
     )
-    reference = results.scaled_to(truth, noisy) if truth is not None else None
     judged = results.judge(
         noisy, denoised, title=f"{source.name}: the road, walked", model=summary, provenance=provenance,
         reference=reference,
@@ -61,30 +60,36 @@ def run(
     common.say(f"report        {page} ({clock.seconds()} s in all)", quiet=quiet)
 
 
-def _simulated(out: Path, seed: int, force: bool) -> tuple["RawScan", "SnrImage", Path]:
-    """A cine written as MRD and read back, so that the demo walks the whole road."""
-    import torch
-
+def _simulated(out: Path, seed: int, force: bool) -> tuple["RawScan", "RawScan", Path]:
+    """A cine written as MRD and read back, so that the demo walks the whole road; and the same without noise."""
     from clearmr import formats, simulate
     from clearmr.cli.recon import raw_scan
-    from clearmr.scan import SnrImage
 
-    simulated = simulate.simulate("cine", seed=seed, **SCENE)
+    silent = simulate.simulate("cine", seed=seed, **{**SCENE, "snr": None, "noise_sd": 0.0}).scan
+    noisy = simulate.simulate("cine", seed=seed, **SCENE).scan
     out.mkdir(exist_ok=True)
-    path = formats.save_raw(simulated.scan, out / WRITES[0], force=force)
-    one = torch.ones(1, 1, 1, 1)
-    return raw_scan(path), SnrImage(simulated.truth, 0 * one, one, "given"), path
+    path = formats.save_raw(noisy, out / WRITES[0], force=force)
+    return raw_scan(path), silent, path
 
 
-def _walk(scan: "RawScan", denoiser: "Denoiser", device: str, quiet: bool) -> tuple["SnrImage", "SnrImage"]:
-    """Reconstruct and denoise. Noise that the file does not tell is estimated, which the image's warnings say."""
-    from clearmr import road
+def _walk(
+    scan: "RawScan", silent: "RawScan | None", denoiser: "Denoiser", device: str, quiet: bool
+) -> tuple["SnrImage", "SnrImage", "SnrImage | None"]:
+    """Noisy and denoised image, and the signal in the noisy one: the noise-free scan through the same calibration.
+
+    Noise that the file does not tell is estimated, which the image's warnings say.
+    """
+    from clearmr import recon
 
     unknown = scan.noise is None or scan.noise.dwell_us <= 0 or scan.dwell_us <= 0
     with common.progress_bar("reconstruct", quiet=quiet) as progress:
-        noisy = road.reconstruct(scan, estimate_noise=unknown, device=device, progress=progress)
+        calibration = recon.calibrate(scan, estimate_noise=unknown, device=device)
+        noisy = recon.apply(scan, calibration, progress=progress)
     with common.progress_bar("denoise", quiet=quiet) as progress:
-        return noisy, dataclasses.replace(denoiser, progress=progress)(noisy)  # type: ignore[type-var]
+        denoised = dataclasses.replace(denoiser, progress=progress)(noisy)  # type: ignore[type-var]
+    if silent is None:
+        return noisy, denoised, None
+    return noisy, denoised, recon.apply(dataclasses.replace(scan, kspace=silent.kspace), calibration)
 
 
 def _write(
@@ -115,5 +120,5 @@ def _say(judged: dict[str, Any], denoiser: "Denoiser", denoised: "SnrImage", qui
         common.say(f"SNR           {snr['before']:.1f} -> {snr['after']:.1f} (median of the object)", quiet=quiet)
     if judged["metrics"]:
         before, after = (judged["metrics"][k]["psnr"] for k in ("noisy", "denoised"))
-        common.say(f"against truth PSNR {before:.1f} dB -> {after:.1f} dB", quiet=quiet)
+        common.say(f"signal known  PSNR {before:.1f} dB -> {after:.1f} dB", quiet=quiet)
     common.say_warnings(denoised, quiet=quiet)

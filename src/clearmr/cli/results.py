@@ -1,6 +1,5 @@
 """The results folder that a report is made of: results.json and arrays.npz."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 from clearmr import evaluate, files, road
 from clearmr.cli import common
 from clearmr.denoiser import Denoiser
-from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
 STATISTICS = ("kind", "voxels", "mean", "sd", "kurtosis", "parts", "histogram", "by_gmap")
@@ -101,18 +99,7 @@ def model_summary(denoiser: Denoiser) -> dict[str, Any]:
 def _metrics(noisy: SnrImage, denoised: SnrImage, reference: SnrImage | None) -> dict[str, Any]:
     if reference is None:
         return {}
-    truth = reference.image.abs()
     return {
-        "noisy": evaluate.evaluate(truth, noisy.image.abs()),
-        "denoised": evaluate.evaluate(truth, denoised.image.abs()),
+        "noisy": evaluate.evaluate(reference.image, noisy.image),
+        "denoised": evaluate.evaluate(reference.image, denoised.image),
     }
-
-
-def scaled_to(reference: SnrImage, image: SnrImage) -> SnrImage:
-    """A noise-free reference in the scale (and, voxel by voxel, no other change) that best fits `image`."""
-    if reference.image.shape != image.image.shape:
-        found = f"{tuple(reference.image.shape)} and {tuple(image.image.shape)}"
-        raise InputError("a reference of the image's shape", found, "give the reference of this scan")
-    truth, other = reference.image.abs(), image.image.abs()
-    scale = float((truth * other).sum() / truth.square().sum())
-    return dataclasses.replace(reference, image=reference.image * scale)
