@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 EXAMPLE = "clearmr demo -o demo/"
-SCENE: dict[str, Any] = {"matrix": (1, 144, 144), "n_frames": 16, "n_coils": 12, "acceleration": 4, "snr": 24.0}
+SCENE: dict[str, Any] = {"matrix": (1, 144, 144), "n_frames": 16, "n_coils": 12, "acceleration": 3, "snr": 16.0}
 WRITES = ("cine.h5", "noisy.npz", "denoised.npz", "results", "panel.png", "report.html")
 
 
