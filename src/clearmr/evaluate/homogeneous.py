@@ -11,7 +11,7 @@ from scipy.ndimage import convolve1d, gaussian_filter, maximum_filter
 
 _FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 _SECOND = np.array([1.0, -2.0, 1.0])
-_FIRST = np.array([1.0, -1.0, 0.0])
+_FIRST = np.array([0.0, 1.0, -1.0])  # as a convolution: each voxel less the one before it
 Differences = dict[int, np.ndarray]  # axis: kernel
 
 _LEAST_VOXELS = 200
