@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
-from clearmr.methods.snraware import corpus, pairs, presence, tiles
+from clearmr.methods.snraware import centre, corpus, pairs, presence, tiles
 from clearmr.methods.snraware.config import NetConfig, SnrAwareConfig
 from clearmr.nets import ResidualConv3d, UNet
 from clearmr.scan import SnrImage
@@ -24,7 +24,6 @@ from clearmr.train import checkpoint, loop, losses
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "snraware-tiny"
 VALIDATION_BATCHES = 12
-LEAST_SHARE = 0.02  # of the noise told: beyond it float32 has little left to say
 
 
 class SnrAwareNet(nn.Module):
@@ -55,7 +54,7 @@ class SnrAware:
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise along frames (a series) or along z (one volume or slice stack), whole or tile by tile.
 
-        Where an image is far smoother than its noise_sd says, the noise that is there is taken, with a warning.
+        Where an image is far smoother than its noise_sd says, only that share of the noise is removed, with a warning.
         """
         along_frames = image.image.shape[0] > 1
         series = image.image.movedim(1, 0) if along_frames else image.image  # (n, T, y, x)
@@ -63,7 +62,7 @@ class SnrAware:
         noise_sd = noise_sd.movedim(1, 0) if along_frames else noise_sd
         found = [presence.noise_found(s, sd) for s, sd in zip(series, noise_sd, strict=True)]
         parts = zip(series, noise_sd, found, strict=True)
-        out = torch.stack([self._series(s, sd * share(f), k, len(series)) for k, (s, sd, f) in enumerate(parts)])
+        out = torch.stack([self._series(s, sd, k, len(series), share(f)) for k, (s, sd, f) in enumerate(parts)])
         out = out.movedim(0, 1) if along_frames else out
         return dataclasses.replace(image, image=out.to(image.image.dtype), meta=self._meta(image, min(found)))
 
@@ -71,14 +70,14 @@ class SnrAware:
         step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
         warnings = list(image.meta.get("warnings", []))
         if share(found) < 1:
-            step["share of the noise told"] = share(found)
+            step["share removed"] = share(found)
             warnings.append(
                 f"the image is far smoother than its noise level says ({found:.2f} of it in the flattest places): was "
-                "it denoised before, or is the noise level wrong? Only the noise that is there was taken for noise"
+                "it denoised before, or is the noise level wrong? Only that share of what looks like noise was removed"
             )
         return {**image.meta, "steps": [*image.meta.get("steps", []), step], "warnings": warnings}
 
-    def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int) -> Tensor:
+    def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int, removed: float) -> Tensor:
         unit = _unit(noise_sd)
         channels = pairs.to_channels(series, noise_sd) / unit
 
@@ -86,7 +85,11 @@ class SnrAware:
             self.progress(index * total + done, n * total)
 
         out = tiles.apply(self._run, channels, memory_bytes=self.memory_bytes, report=report) * unit
-        return torch.complex(out[0], out[1]) if series.is_complex() else out[0].clamp(min=0)
+        if series.is_complex():
+            clean = centre.keep_centre(series, torch.complex(out[0], out[1]))
+        else:
+            clean = out[0].clamp(min=0)
+        return torch.lerp(series, clean, removed)
 
     def _run(self, channels: Float[Tensor, "C T H W"]) -> Float[Tensor, "2 T H W"]:
         layout = torch.channels_last_3d
@@ -95,8 +98,8 @@ class SnrAware:
 
 
 def share(found: float) -> float:
-    """The share of the noise told that a network is to expect: all of it unless it is plainly not there."""
-    return 1.0 if found >= presence.ABSENT else max(found, LEAST_SHARE)
+    """The share of what a network takes for noise that is removed: all of it, unless the noise is plainly not there."""
+    return 1.0 if found >= presence.ABSENT else found
 
 
 def _unit(noise_sd: Tensor) -> Tensor:

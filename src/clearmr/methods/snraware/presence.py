@@ -14,7 +14,8 @@ SIGNAL = 3.0  # local mean over noise SD that counts as signal
 def noise_found(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H W"]) -> float:
     """SD of what is left of a plane in the flattest places, over the SD told: about 1 with noise, near 0 without.
 
-    Looks where there is signal, else wherever the image is not exactly zero. 1 where the image is too small to tell.
+    Exact zeros are no place to look (masks); nor is the background of a magnitude image with signal, which vendors
+    smooth. 1 where the image is too small to tell.
     """
     if min(series.shape[-2:]) < 2 * WINDOW:
         return 1.0
@@ -22,8 +23,10 @@ def noise_found(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H
     parts = torch.view_as_real(series / told).movedim(-1, 0) if series.is_complex() else (series / told)[None]
     variance = _off_plane(parts).mean(0)
     zero = F.max_pool2d((series.abs() == 0).float()[:, None], WINDOW, stride=1)[:, 0] > 0
-    bright = F.avg_pool2d((series.abs() / told)[:, None], WINDOW, stride=1)[:, 0] > SIGNAL
-    places = bright & ~zero if float((bright & ~zero).float().mean()) > 0.01 else ~zero
+    places = ~zero
+    if not series.is_complex():
+        bright = F.avg_pool2d((series / told)[:, None], WINDOW, stride=1)[:, 0] > SIGNAL
+        places = bright & ~zero if float((bright & ~zero).float().mean()) > 0.01 else ~zero
     if not bool(places.any()):
         return 1.0
     chosen = variance[places]
