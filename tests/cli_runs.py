@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from clearmr import formats
 from clearmr.cli import main
 from clearmr.methods.snraware.config import NetConfig
-from clearmr.methods.snraware.method import SnrAware, SnrAwareNet, save
-from clearmr.scan import RawScan
+from clearmr.methods.snraware.method import SnrAware, SnrAwareNet, load, save
+from clearmr.scan import RawScan, SnrImage
 from clearmr.simulate import simulate
 
 CONFIG = NetConfig(channels=(4, 8), cells=1)
@@ -88,7 +89,7 @@ def tiny_model() -> Path:
 
 @functools.cache
 def halving_model() -> Path:
-    """A network that takes half of everything away, exactly: features are the input, and all cells pass them on."""
+    """A network that takes half of everything away: features are the input, and all cells pass them on."""
     net = SnrAwareNet(CONFIG)
     with torch.no_grad():
         for weight in net.parameters():
@@ -97,6 +98,13 @@ def halving_model() -> Path:
             net.noise.head.weight[channel, channel, 1, 1, 1] = 1.0
             net.noise.tail.weight[channel, channel, 1, 1, 1] = 0.5
     return _saved(net, "half")
+
+
+def halved(image: np.ndarray, noise_sd: float | np.ndarray = 1.0) -> np.ndarray:
+    """What the room makes of an image (frame, z, y, x) with that network, without the command line in between."""
+    level = torch.as_tensor(np.broadcast_to(noise_sd, image.shape).astype(np.float32))
+    given = SnrImage(torch.from_numpy(np.ascontiguousarray(image)), level, torch.ones_like(level), "given")
+    return load(halving_model())(given).image.numpy()
 
 
 @functools.cache

@@ -60,24 +60,24 @@ class SnrAware:
         series = image.image.movedim(1, 0) if along_frames else image.image  # (n, T, y, x)
         noise_sd = image.noise_sd.float().expand(image.image.shape)
         noise_sd = noise_sd.movedim(1, 0) if along_frames else noise_sd
-        found = [presence.noise_found(s, sd) for s, sd in zip(series, noise_sd, strict=True)]
-        parts = zip(series, noise_sd, found, strict=True)
-        out = torch.stack([self._series(s, sd, k, len(series), share(f)) for k, (s, sd, f) in enumerate(parts)])
+        shares = [presence.share_present(s, sd) for s, sd in zip(series, noise_sd, strict=True)]
+        parts = zip(series, noise_sd, shares, strict=True)
+        out = torch.stack([self._series(s, sd, k, len(series), f) for k, (s, sd, f) in enumerate(parts)])
         out = out.movedim(0, 1) if along_frames else out
-        return dataclasses.replace(image, image=out.to(image.image.dtype), meta=self._meta(image, min(found)))
+        return dataclasses.replace(image, image=out.to(image.image.dtype), meta=self._meta(image, min(shares)))
 
-    def _meta(self, image: SnrImage, found: float) -> dict[str, Any]:
+    def _meta(self, image: SnrImage, share: float) -> dict[str, Any]:
         step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
         warnings = list(image.meta.get("warnings", []))
-        if share(found) < 1:
-            step["share removed"] = share(found)
+        if share < 1:
+            step["share removed"] = share
             warnings.append(
-                f"the image is far smoother than its noise level says ({found:.2f} of it in the flattest places): was "
+                f"the image is far smoother than its noise level says ({share:.2f} of it in the flattest places): was "
                 "it denoised before, or is the noise level wrong? Only that share of what looks like noise was removed"
             )
         return {**image.meta, "steps": [*image.meta.get("steps", []), step], "warnings": warnings}
 
-    def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int, removed: float) -> Tensor:
+    def _series(self, series: Tensor, noise_sd: Tensor, index: int, n: int, share: float) -> Tensor:
         unit = _unit(noise_sd)
         channels = pairs.to_channels(series, noise_sd) / unit
 
@@ -89,17 +89,12 @@ class SnrAware:
             clean = centre.keep_centre(series, torch.complex(out[0], out[1]))
         else:
             clean = out[0].clamp(min=0)
-        return torch.lerp(series, clean, removed)
+        return torch.lerp(series, clean, share)
 
     def _run(self, channels: Float[Tensor, "C T H W"]) -> Float[Tensor, "2 T H W"]:
         layout = torch.channels_last_3d
         with torch.inference_mode():
             return self.net(channels[None].to(self.device).contiguous(memory_format=layout))[0].cpu()
-
-
-def share(found: float) -> float:
-    """The share of what a network takes for noise that is removed: all of it, unless the noise is plainly not there."""
-    return 1.0 if found >= presence.ABSENT else found
 
 
 def _unit(noise_sd: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ from jaxtyping import Inexact
 from torch import Tensor
 
 WINDOW = 9  # pixels; wide enough for noise that filters have correlated
-FLATTEST = 0.05  # quantile of the local SD
-ABSENT = 0.3  # of the SD told: pure noise stays above, 0.63 and more complex, 0.34 and more as magnitude
+FLATTEST = 0.02  # quantile of the local SD
+# Of the SD told. Pure noise, the strongest filters included, stays above 0.58 complex and 0.31 as magnitude.
+ABSENT_COMPLEX, ABSENT_MAGNITUDE = 0.45, 0.25
 SIGNAL = 3.0  # local mean over noise SD that counts as signal
 
 
@@ -32,6 +33,12 @@ def noise_found(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H
     chosen = variance[places]
     chosen = chosen[:: max(1, chosen.numel() // 10**6)]
     return float(torch.quantile(chosen, FLATTEST).clamp_min(0).sqrt())
+
+
+def share_present(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H W"]) -> float:
+    """The share of the noise told that is there: 1, unless `noise_found` says plainly that it is not."""
+    found = noise_found(series, noise_sd)
+    return 1.0 if found >= (ABSENT_COMPLEX if series.is_complex() else ABSENT_MAGNITUDE) else found
 
 
 def _off_plane(parts: Tensor) -> Tensor:

@@ -1,0 +1,98 @@
+"""What the bundled model does to series it never saw: the simulated heart, and a real cine where the data are there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clearmr import road
+from clearmr.evaluate import evaluate
+from clearmr.methods.snraware import method
+from clearmr.scan import SnrImage
+from clearmr.simulate import simulate
+
+ONE = torch.ones(1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> method.SnrAware:
+    return method.load()
+
+
+@pytest.fixture(scope="module", params=["simulated", "real"])
+def series(request: pytest.FixtureRequest) -> Tensor:
+    """(frame, z, y, x) complex64 without added noise, mean magnitude 1 in the object."""
+    if request.param == "simulated":
+        clean = simulate("cine", matrix=(1, 128, 128), n_frames=6, n_coils=2, seed=11).truth
+    else:
+        clean = real_cine(request.getfixturevalue("shared_data"))
+    inside = clean.abs() > 0.15 * clean.abs().max()
+    return (clean / clean.abs()[inside].mean()).to(torch.complex64)
+
+
+def real_cine(shared_data: Callable[[str], Path]) -> Tensor:
+    from PIL import Image
+
+    frames = [np.asarray(Image.open(shared_data(f"cine_10frames/clean_{k}.png")), dtype=np.float32) for k in range(6)]
+    magnitude = torch.from_numpy(np.stack(frames))[:, None, 40:184, 40:184]
+    phase = torch.linspace(0, 2, 144)[:, None] * torch.linspace(-1, 1, 144)
+    return torch.polar(magnitude, phase.expand_as(magnitude).contiguous())
+
+
+def noise_like(image: Tensor, seed: int = 0) -> Tensor:
+    return torch.complex(*torch.randn((2, *image.shape), generator=torch.Generator().manual_seed(seed)))
+
+
+def denoised(denoiser: method.SnrAware, image: Tensor, gmap: Tensor = ONE) -> Tensor:
+    return denoiser(SnrImage(image, gmap, gmap, "given")).image
+
+
+@pytest.mark.parametrize(("snr", "least_gain"), [(3.0, 5.0), (5.0, 5.0), (10.0, 3.0), (20.0, 1.0)])
+def test_psnr_rises_and_the_mean_signal_stays(
+    denoiser: method.SnrAware, series: Tensor, snr: float, least_gain: float
+) -> None:
+    clean = snr * series
+    noisy = clean + noise_like(clean)
+    result = denoised(denoiser, noisy)
+    before, after = (evaluate(clean.abs(), image.abs())["psnr"] for image in (noisy, result))
+    assert after - before > least_gain
+    inside = series.abs() > 0.3
+    assert float(result.abs()[inside].mean() / clean.abs()[inside].mean()) == pytest.approx(1, abs=0.01)
+
+
+def test_psnr_rises_where_g_varies(denoiser: method.SnrAware, series: Tensor) -> None:
+    clean = 8 * series
+    bump = torch.sin(torch.linspace(0, torch.pi, clean.shape[-1]))
+    gmap = (1 + 1.5 * bump[:, None] * bump)[None, None]
+    noisy = clean + gmap * noise_like(clean)
+    before, after = (evaluate(clean.abs(), i.abs())["psnr"] for i in (noisy, denoised(denoiser, noisy, gmap)))
+    assert after - before > 5
+
+
+@pytest.mark.parametrize("snr", [10.0, 30.0, 100.0])
+def test_noise_free_image_is_left_alone(denoiser: method.SnrAware, series: Tensor, snr: float) -> None:
+    clean = snr * series
+    assert float((denoised(denoiser, clean) - clean).norm() / clean.norm()) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 96, 96), (1, 1, 128, 128), (1, 12, 64, 64)])
+def test_pure_noise_goes(denoiser: method.SnrAware, shape: tuple[int, ...]) -> None:
+    noise = noise_like(torch.zeros(shape))
+    assert float(denoised(denoiser, noise).abs().square().mean() / 2) ** 0.5 < 0.15
+
+
+def test_magnitude_gains_too(denoiser: method.SnrAware, series: Tensor) -> None:
+    clean = 8 * series
+    noisy = (clean + noise_like(clean)).abs()
+    before, after = (evaluate(clean.abs(), i)["psnr"] for i in (noisy, denoised(denoiser, noisy)))
+    assert after - before > 3.5
+
+
+def test_the_default_denoiser_is_the_bundled_model(denoiser: method.SnrAware) -> None:
+    assert road.denoiser().name == denoiser.name == "snraware-tiny"
+    weights = method.WEIGHTS / f"{denoiser.name}.safetensors"
+    assert weights.stat().st_size < 8e6 and weights.with_suffix(".md").is_file()
+    assert {"licence", "data", "provenance", "measured"} <= set(denoiser.card)
