@@ -237,7 +237,7 @@ def test_training_ends_in_a_model_that_denoises(tmp_path: Path) -> None:
          corpus_folder / "case.nii.gz")  # fmt: skip
     (corpus_folder / "SOURCE.txt").write_text("mine")
     settings = ["loop.steps=2", "loop.bf16=false", "net.channels=4,8", "net.cells=1", "data.patch=2,16,16",
-                "data.batch=1", "data.coil_arrays=1", "data.synthetic=0", "noise.clean_probability=0"]  # fmt: skip
+                "data.batch=1", "data.coil_arrays=1", "data.synthetic=0"]  # fmt: skip
     flags = [word for setting in settings for word in ("--set", setting)]
     data = ("-d", corpus_folder, "--validation", corpus_folder)
     found = done("train", "snraware", "-o", tmp_path / "run", *data, *flags)

@@ -352,19 +352,28 @@ def test_repeats_of_different_shape(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"net": None}, {"sha256": "0"}, None], ids=["card of nothing", "other weights", "no card"]
+    ("card", "said"),
+    [
+        (None, "card beside"),
+        ("", "model card"),
+        ("[]", "model card"),
+        ("{}", "model card"),
+        ('{"net": {"channels": [4, 8], "cells": 1}, "sha256": "0"}', "SHA-256"),
+    ],
 )
-def test_a_model_that_is_not_whole(tmp_path: Path, change: dict[str, object] | None) -> None:
-    import json
-
+def test_a_model_that_is_not_whole(tmp_path: Path, card: str | None, said: str) -> None:
     model = tmp_path / "m.safetensors"
     model.write_bytes(tiny_model().read_bytes())
-    card = json.loads(tiny_model().with_suffix(".json").read_text())
-    if change is not None:
-        model.with_suffix(".json").write_text(json.dumps({**card, **change}))
-    if change == {"net": None}:
-        model.write_bytes(b"not weights")
-    refused(tmp_path, "denoise", small_image(tmp_path), "-o", tmp_path / "o.npz", "--model", model)
+    if card is not None:
+        model.with_suffix(".json").write_text(card)
+    args = ("denoise", small_image(tmp_path), "-o", tmp_path / "o.npz", "--model", model)
+    assert said in refused(tmp_path, *args)
+
+
+def test_a_model_that_is_no_model(tmp_path: Path) -> None:
+    image = small_image(tmp_path)
+    (tmp_path / "image.json").write_text('{"net": {"channels": [4, 8], "cells": 1}}')
+    assert "weights" in refused(tmp_path, "denoise", image, "-o", tmp_path / "o.npz", "--model", image)
 
 
 @pytest.mark.parametrize(

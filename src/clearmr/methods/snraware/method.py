@@ -133,7 +133,7 @@ def fit(
     fixed = [checks(k) for k in range(VALIDATION_BATCHES)]
 
     def merit(net: nn.Module) -> float:
-        return sum(_gain(net, batch, device) for batch in fixed) / len(fixed)
+        return float(torch.tensor([_gain(net, batch, device) for batch in fixed]).nanmean())
 
     loss = functools.partial(losses.charbonnier, epsilon=config.loss.epsilon)
     net = loop.train(
@@ -144,7 +144,7 @@ def fit(
 
 
 def _gain(net: nn.Module, batch: loop.Batch, device: str) -> float:
-    """PSNR gain in dB over the noisy input, clipped at 30 dB, mean over the batch; noise-free pairs left out."""
+    """PSNR gain in dB over the noisy input, clipped at 30 dB, mean of the batch; without noise-free pairs (all of them: NaN)."""
     inputs, target = batch
     with torch.inference_mode():
         out = net(inputs.to(device).contiguous(memory_format=torch.channels_last_3d)).cpu()
@@ -175,10 +175,20 @@ def load(model: str | Path | None = None, *, device: str = "cpu") -> SnrAware:
     card_path = path.with_suffix(".json")
     if not card_path.is_file():
         raise InputError("a model card beside the weights", f"no {card_path}", "keep both files together")
-    card = json.loads(card_path.read_text())
+    card, config = _read_card(card_path)
     if card.get("sha256") != checkpoint.sha256(path):
         raise InputError("weights that match their card", f"another SHA-256 in {path}", "take both from one training")
-    net = SnrAwareNet(NetConfig(tuple(card["net"]["channels"]), card["net"]["cells"]))
+    net = SnrAwareNet(config)
     net.eval().to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     net.load_state_dict({k: v.float() for k, v in checkpoint.load_tensors(path).items()})
     return SnrAware(net, path.stem, card, device=device)
+
+
+def _read_card(path: Path) -> tuple[dict[str, Any], NetConfig]:
+    """A model's card, and the network that it describes. Raises InputError where it is no card."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return card, NetConfig(tuple(card["net"]["channels"]), card["net"]["cells"])
+    except (ValueError, KeyError, TypeError) as error:
+        todo = "keep the card that `clearmr train` wrote beside the weights"
+        raise InputError("a model card with its network in JSON", f"{path} ({error!r})", todo) from error
