@@ -9,7 +9,7 @@ import torch
 
 from clearmr.errors import InputError
 from clearmr.methods import METHODS, room
-from clearmr.methods.snraware import centre, config, corpus, gmaps, method, pairs, presence, tiles
+from clearmr.methods.snraware import config, corpus, gmaps, method, pairs, presence, tiles
 from clearmr.scan import SnrImage
 
 ONE = torch.ones(1, 1, 1, 1)
@@ -231,15 +231,3 @@ def test_zeroed_background_is_no_place_to_look() -> None:
     noisy = (10 + torch.randn(1, 96, 96, generator=torch.Generator().manual_seed(0))).abs()
     noisy[:, :, 40:] = 0
     assert presence.noise_found(noisy, torch.ones(1, 96, 96)) > 0.7
-
-
-def test_centre_of_kspace_is_the_measured_one() -> None:
-    noise = torch.complex(*torch.randn((2, 8, 96, 80), generator=torch.Generator().manual_seed(0)))
-    biased = torch.full_like(noise, 9.0)
-    kept = centre.keep_centre(10 + noise, biased)
-    torch.testing.assert_close(kept.mean((-2, -1)), (10 + noise).mean((-2, -1)))
-    left = (kept - kept.mean((-2, -1), keepdim=True)).abs().square().mean() / 2
-    assert float(left) ** 0.5 == pytest.approx(1 / (2 * torch.pi**0.5 * centre.WIDTH), rel=0.2)
-    edge = torch.zeros(1, 64, 64, dtype=torch.complex64)
-    edge[..., ::2] = 1  # the finest detail is the denoiser's
-    assert float(centre.keep_centre(edge, 0 * edge).abs().std()) < 1e-3

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
-from clearmr.methods.snraware import centre, corpus, pairs, presence, tiles
+from clearmr.methods.snraware import corpus, pairs, presence, tiles
 from clearmr.methods.snraware.config import NetConfig, SnrAwareConfig
 from clearmr.nets import ResidualConv3d, UNet
 from clearmr.scan import SnrImage
@@ -85,10 +85,7 @@ class SnrAware:
             self.progress(index * total + done, n * total)
 
         out = tiles.apply(self._run, channels, memory_bytes=self.memory_bytes, report=report) * unit
-        if series.is_complex():
-            clean = centre.keep_centre(series, torch.complex(out[0], out[1]))
-        else:
-            clean = out[0].clamp(min=0)
+        clean = torch.complex(out[0], out[1]) if series.is_complex() else out[0].clamp(min=0)
         return torch.lerp(series, clean, share)
 
     def _run(self, channels: Float[Tensor, "C T H W"]) -> Float[Tensor, "2 T H W"]:
