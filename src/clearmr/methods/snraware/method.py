@@ -141,7 +141,7 @@ def fit(
 
 
 def _gain(net: nn.Module, batch: loop.Batch, device: str) -> float:
-    """Mean PSNR gain of a batch in dB over the noisy input, at most 30; noise-free pairs do not count (NaN if all are)."""
+    """Mean PSNR gain of a batch in dB over the noisy input, at most 30; noise-free pairs left out (NaN if all are)."""
     inputs, target = batch
     with torch.inference_mode():
         out = net(inputs.to(device).contiguous(memory_format=torch.channels_last_3d)).cpu()
