@@ -1,10 +1,12 @@
 """`clearmr bench`: speed and memory, peers in the same run."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from clearmr import bench
 from clearmr.cli import common
 
 NAME = "bench"
@@ -12,7 +14,7 @@ EXAMPLE = "clearmr bench recon maps --json bench.json"
 
 
 def run(
-    names: Annotated[list[str] | None, typer.Argument(help="recon, maps, cine, denoise; all if none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(bench.BENCHES)}; none: all.")] = None,
     model: Annotated[str | None, typer.Option(help="Model of the denoise entry.")] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     threads: common.Threads = 0,
@@ -23,9 +25,8 @@ def run(
     common.refuse_existing([out] if out else [], force=force)
     import platform
 
+    _limit_numpy(threads)
     import torch
-
-    from clearmr import bench
 
     common.set_up("cpu", threads)
     chosen = bench.chosen(names or [])
@@ -39,3 +40,9 @@ def run(
     common.emit(results)
     if out:
         common.write_json(results, out, force=force)
+
+
+def _limit_numpy(threads: int) -> None:
+    """As many threads for the peers' numpy as for torch: its BLAS reads the environment when it is imported."""
+    if threads > 0:
+        os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
