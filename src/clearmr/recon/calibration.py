@@ -149,7 +149,7 @@ def _slice(
     white_unmixing = unmixing(kernel, csm, axes=axes_for_unmixing(axes))
     folded = torch.einsum("czyx,cd->dzyx", white_unmixing, white.matrix.to(device))
     step = {
-        "step": "calibrate",
+        "name": "calibrate",
         "calibration": lines.origin,
         "acs_lines": [acs.shape[1], acs.shape[2]],
         "kernel": [*kernel.lines, kernel.weights.shape[-1]],
@@ -189,12 +189,12 @@ def _steps(
     lines = line_weights(scan.sampled[0], lattice, axes[:2], config)
     steps: list[dict[str, Any]] = []
     if scan.ramp is not None:
-        steps.append({"step": "ramp sampling", "method": "least squares"})
+        steps.append({"name": "ramp sampling", "method": "least squares"})
     if ghost is not None:
-        steps.append({"step": "ghost phase", "constant_rad": ghost.constant, "slope_rad_per_voxel": ghost.slope})
+        steps.append({"name": "ghost phase", "constant_rad": ghost.constant, "slope_rad_per_voxel": ghost.slope})
     steps.append(
         {
-            "step": "readout",
+            "name": "readout",
             "samples": [*scan.readout],
             "encoded": encoding.encoded_matrix[2],
             "crop": encoding.recon_fov[2] / encoding.encoded_fov[2] if encoding.encoded_fov[2] else 1.0,
@@ -202,7 +202,7 @@ def _steps(
     )
     steps.append(
         {
-            "step": "phase encoding",
+            "name": "phase encoding",
             "acceleration": [lattice.r1, lattice.r2],
             "caipi_shift": lattice.shift,
             "lines": len(lines.k1),

@@ -42,7 +42,7 @@ def _measured(scan: RawScan, known_ratio: float | None) -> Whitening:
     scale /= scan.average_noise
     covariance = noise_covariance(noise.samples)
     step = {
-        "step": "prewhiten",
+        "name": "prewhiten",
         "noise": "measured",
         "noise_samples": noise.samples.shape[1],
         "dwell_us": scan.dwell_us,
@@ -71,7 +71,7 @@ def _checked_noise(scan: RawScan) -> NoiseScan:
 def _estimated(scan: RawScan) -> Whitening:
     covariance = estimate_noise_covariance(scan)
     scale = NOISE_VARIANCE_COMPLEX**0.5
-    step = {"step": "prewhiten", "noise": "estimated", "from": "outer k-space", "scale": scale}
+    step = {"name": "prewhiten", "noise": "estimated", "from": "outer k-space", "scale": scale}
     warning = "the noise level was estimated from the outer k-space, not measured: SNR may be off by some percent"
     return Whitening(prewhitener(covariance, scale=scale), covariance, "estimated", step, (warning,))
 
