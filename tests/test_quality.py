@@ -50,9 +50,11 @@ def denoised(denoiser: method.SnrAware, image: Tensor, gmap: Tensor = ONE) -> Te
     return denoiser(SnrImage(image, gmap, gmap, "given")).image
 
 
-@pytest.mark.parametrize(("snr", "least_gain"), [(3.0, 5.0), (5.0, 5.0), (10.0, 3.0), (20.0, 1.0)])
+@pytest.mark.parametrize(
+    ("snr", "least_gain", "tolerance"), [(3.0, 8.0, 0.02), (5.0, 7.0, 0.015), (10.0, 5.0, 0.01), (20.0, 3.0, 0.01)]
+)
 def test_psnr_rises_and_the_mean_signal_stays(
-    denoiser: method.SnrAware, series: Tensor, snr: float, least_gain: float
+    denoiser: method.SnrAware, series: Tensor, snr: float, least_gain: float, tolerance: float
 ) -> None:
     clean = snr * series
     noisy = clean + noise_like(clean)
@@ -60,7 +62,7 @@ def test_psnr_rises_and_the_mean_signal_stays(
     before, after = (evaluate(clean.abs(), image.abs())["psnr"] for image in (noisy, result))
     assert after - before > least_gain
     inside = series.abs() > 0.3
-    assert float(result.abs()[inside].mean() / clean.abs()[inside].mean()) == pytest.approx(1, abs=0.01)
+    assert float(result.abs()[inside].mean() / clean.abs()[inside].mean()) == pytest.approx(1, abs=tolerance)
 
 
 def test_psnr_rises_where_g_varies(denoiser: method.SnrAware, series: Tensor) -> None:
