@@ -51,8 +51,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
     The exit code: 0 done, 2 the user's input is wrong (one line on stderr says how). A fault of ours raises: 1.
     """
-    # Threads that spin while they wait starve on a machine that others use too: 300 s instead of 7 s were seen.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin long while they wait starve on a machine that others use too: 300 s instead of 7 s were seen.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     given = list(sys.argv[1:] if args is None else args)
     try:
         return int(app(given or ["--help"], prog_name="clearmr", standalone_mode=False) or 0)

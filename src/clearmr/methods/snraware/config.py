@@ -70,7 +70,7 @@ def tiny() -> SnrAwareConfig:
         noise=NoiseConfig(gaussian_probability=0.5, clean_probability=0.2),
         data=DataConfig(batch=2),
         loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=12000, learning_rate=5e-4, bf16=True),
+        loop=LoopConfig(steps=16000, learning_rate=5e-4, bf16=True),
     )
 
 
