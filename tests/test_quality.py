@@ -1,9 +1,5 @@
 """What the bundled model does to series it never saw: the simulated heart, and a real cine where the data are there."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +9,7 @@ from clearmr.evaluate import evaluate
 from clearmr.methods.snraware import method
 from clearmr.scan import SnrImage
 from clearmr.simulate import simulate
+from real_cine import clean_cine
 
 ONE = torch.ones(1, 1, 1, 1)
 
@@ -28,18 +25,10 @@ def series(request: pytest.FixtureRequest) -> Tensor:
     if request.param == "simulated":
         clean = simulate("cine", matrix=(1, 128, 128), n_frames=6, n_coils=2, seed=11).truth
     else:
-        clean = real_cine(request.getfixturevalue("shared_data"))
+        request.getfixturevalue("shared_data")("cine_10frames/clean_0.png")
+        clean = clean_cine()[:6, :, 40:184, 40:184]
     inside = clean.abs() > 0.15 * clean.abs().max()
     return (clean / clean.abs()[inside].mean()).to(torch.complex64)
-
-
-def real_cine(shared_data: Callable[[str], Path]) -> Tensor:
-    from PIL import Image
-
-    frames = [np.asarray(Image.open(shared_data(f"cine_10frames/clean_{k}.png")), dtype=np.float32) for k in range(6)]
-    magnitude = torch.from_numpy(np.stack(frames))[:, None, 40:184, 40:184]
-    phase = torch.linspace(0, 2, 144)[:, None] * torch.linspace(-1, 1, 144)
-    return torch.polar(magnitude, phase.expand_as(magnitude).contiguous())
 
 
 def noise_like(image: Tensor, seed: int = 0) -> Tensor:

@@ -15,12 +15,10 @@ NOISE_VARIANCE_COMPLEX = 2.0  # E|n|^2 of unit noise
 
 KSpace = Complex[Tensor, "frame coil k2 k1 k0"]
 Sampled = Bool[Tensor, "frame k2 k1"]
-CoilImages = Complex[Tensor, "frame coil z y x"]
 CoilMaps = Complex[Tensor, "coil z y x"]
 NoiseSamples = Complex[Tensor, "coil sample"]
 CoilMatrix = Complex[Tensor, "coil coil"]
 Image = Inexact[Tensor, "frame z y x"]
-RealImage = Float[Tensor, "frame z y x"]
 Volume = Float[Tensor, "z y x"]
 Net5D = Float[Tensor, "B C T H W"]
 NetOut = Float[Tensor, "B C_out T H W"]
