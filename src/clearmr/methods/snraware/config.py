@@ -20,14 +20,24 @@ class NoiseConfig:
     resolution: tuple[float, ...] = (1.0, 0.85, 0.7, 0.65, 0.55)
     order: Literal["filter-then-g", "g-then-filter"] = "filter-then-g"
     clean_probability: float = 0.0  # noise-free pairs, so that a clean image is left alone
+    told: Literal["noise_sd", "gmap"] = "noise_sd"  # what the network is told of the noise
 
 
 @dataclass(frozen=True)
 class NetConfig:
-    """The U-net of residual 3x3x3 cells: channels per level, cells per block."""
+    """Which network: the U-net of residual 3x3x3 cells, or one of the paper's 14 (see `model.ARCHITECTURES`).
 
+    channels per resolution level and cells per block. norm: "patch" is the paper's, which binds the network to
+    64 x 64 tiles, "pixel" fits any size; the U-net of residual cells has none. image: "complex" (real, imaginary) or
+    "magnitude". noise_map: whether the map of the noise SD (or g) is a channel of the input.
+    """
+
+    architecture: str = "unet-residual3d"
     channels: tuple[int, ...] = (32, 64, 128)
     cells: int = 2
+    norm: Literal["patch", "pixel"] = "pixel"
+    image: Literal["complex", "magnitude"] = "complex"
+    noise_map: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,9 +55,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Charbonnier's epsilon in SNR units: 1e-3 is nearly the mean modulus, 1 nearly the mean square of small errors."""
+    """Weights of the four terms; the perceptual one needs the file of VGG16 weights that `vgg` names.
+
+    Charbonnier's epsilon in SNR units: 1e-3 is nearly the mean modulus, 1 nearly the mean square of small errors.
+    """
 
     epsilon: float = 1e-3
+    charbonnier: float = 1.0
+    perpendicular: float = 0.0
+    gradient: float = 0.0
+    perceptual: float = 0.0
+    vgg: str = ""
 
 
 @dataclass(frozen=True)
