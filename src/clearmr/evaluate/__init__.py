@@ -1,5 +1,6 @@
 """Judging images: noise by pseudo-replicas, figures against a reference, what was removed, noise of a bare image."""
 
+from clearmr.evaluate.denoiser_replicas import before_and_after, denoiser_gains, denoiser_replicas
 from clearmr.evaluate.metrics import evaluate
 from clearmr.evaluate.noise_level import NoiseEstimate, estimate_noise_sd
 from clearmr.evaluate.pseudo_replica import (
@@ -9,16 +10,41 @@ from clearmr.evaluate.pseudo_replica import (
     pseudo_replica,
     receiver_noise,
 )
+from clearmr.evaluate.regions import (
+    ContrastGain,
+    PairedTest,
+    RegionGain,
+    RegionGains,
+    cnr,
+    label_masks,
+    paired_t_test,
+    region_gains,
+)
 from clearmr.evaluate.removed_noise import removed_noise
+from clearmr.evaluate.snr_units import MAX_SNR, SnrUnitFigures, in_snr_units
 
 __all__ = [
+    "MAX_SNR",
+    "ContrastGain",
     "NoiseEstimate",
+    "PairedTest",
+    "RegionGain",
+    "RegionGains",
     "ReplicaResult",
+    "SnrUnitFigures",
+    "before_and_after",
+    "cnr",
     "complex_noise",
+    "denoiser_gains",
+    "denoiser_replicas",
     "estimate_noise_sd",
     "evaluate",
     "g_from_replicas",
+    "in_snr_units",
+    "label_masks",
+    "paired_t_test",
     "pseudo_replica",
     "receiver_noise",
+    "region_gains",
     "removed_noise",
 ]
