@@ -1,9 +1,21 @@
 """Networks: tensors (B, C, T|S|D, H, W) in, tensors out. They know nothing of MRI.
 
-A backbone takes `cell: Callable[[int], nn.Module]`, which keeps shape and channels, and never names one.
+A backbone takes `cell`, a function that makes one, and never names one. An attention cell is a token pattern (a row of
+`tokens.PATTERNS`), one attention, and convolutions as projections.
 """
 
-from clearmr.nets.backbones import UNet
-from clearmr.nets.cells import ResidualConv3d
+from clearmr.nets.backbones import UNet, in_float32, pad_to_multiple
+from clearmr.nets.cells import ConvLayer, Place, PreNormCell, ResidualConv3d
+from clearmr.nets.pyramids import HRNet, SkipUNet
 
-__all__ = ["ResidualConv3d", "UNet"]
+__all__ = [
+    "ConvLayer",
+    "HRNet",
+    "Place",
+    "PreNormCell",
+    "ResidualConv3d",
+    "SkipUNet",
+    "UNet",
+    "in_float32",
+    "pad_to_multiple",
+]

@@ -38,8 +38,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Net5D) -> NetOut:
         height, width = x.shape[-2:]
-        x = _pad_to_multiple(x, 2 ** len(self.down))
-        features = _in_float32(self.head, x)
+        x = pad_to_multiple(x, 2 ** len(self.down))
+        features = in_float32(self.head, x)
         skips = []
         for block, down in zip(self.encoder, self.down, strict=True):
             features = block(features)
@@ -48,16 +48,16 @@ class UNet(nn.Module):
         features = self.bridge(features)
         for block, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips), strict=True):
             features = block(up(features) + skip)
-        return _in_float32(self.tail, features)[..., :height, :width]
+        return in_float32(self.tail, features)[..., :height, :width]
 
 
-def _in_float32(layer: nn.Module, x: Net5D) -> NetOut:
+def in_float32(layer: nn.Module, x: Net5D) -> NetOut:
     """Few-channel ends stay out of autocast: their sums carry the image itself, which bf16 would round."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
 
 
-def _pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
     if not bottom and not right:
         return x
