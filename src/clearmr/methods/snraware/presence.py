@@ -11,6 +11,7 @@ FLATTEST = 0.02  # quantile of the local SD
 # Where a receiver's filter rolls off at the edges of the readout, 0.44 was seen in noise that is there.
 ABSENT_COMPLEX, ABSENT_MAGNITUDE = 0.3, 0.25
 SIGNAL = 3.0  # local mean over noise SD that counts as signal
+AT_ONCE = 2**20  # voxels: what bounds the memory of looking
 
 
 def noise_found(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H W"]) -> float:
@@ -21,19 +22,26 @@ def noise_found(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H
     """
     if min(series.shape[-2:]) < 2 * WINDOW:
         return 1.0
-    told = noise_sd.clamp_min(1e-12)
-    parts = torch.view_as_real(series / told).movedim(-1, 0) if series.is_complex() else (series / told)[None]
-    variance = _off_plane(parts).mean(0)
-    zero = F.max_pool2d((series.abs() == 0).float()[:, None], WINDOW, stride=1)[:, 0] > 0
+    step = max(1, AT_ONCE // series[0].numel())
+    looked = [_look(s, sd) for s, sd in zip(series.split(step), noise_sd.split(step), strict=True)]
+    variance, zero, bright = (torch.cat(part) for part in zip(*looked, strict=True))
     places = ~zero
-    if not series.is_complex():
-        bright = F.avg_pool2d((series / told)[:, None], WINDOW, stride=1)[:, 0] > SIGNAL
-        places = bright & ~zero if float((bright & ~zero).float().mean()) > 0.01 else ~zero
+    if not series.is_complex() and float((bright & ~zero).float().mean()) > 0.01:
+        places = bright & ~zero
     if not bool(places.any()):
         return 1.0
     chosen = variance[places]
     chosen = chosen[:: max(1, chosen.numel() // 10**6)]
     return float(torch.quantile(chosen, FLATTEST).clamp_min(0).sqrt())
+
+
+def _look(series: Tensor, noise_sd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each window of some frames: variance about its plane over that told, any exact zero in it, signal in it."""
+    told = noise_sd.clamp_min(1e-12)
+    parts = torch.view_as_real(series / told).movedim(-1, 0) if series.is_complex() else (series / told)[None]
+    zero = F.max_pool2d((series.abs() == 0).float()[:, None], WINDOW, stride=1)[:, 0] > 0
+    bright = F.avg_pool2d((series.abs() / told)[:, None], WINDOW, stride=1)[:, 0] > SIGNAL
+    return _off_plane(parts).mean(0), zero, bright
 
 
 def share_present(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H W"]) -> float:

@@ -1,19 +1,39 @@
 """Whole images in bounded memory: tiles that overlap, joined with weights that fade towards the seams."""
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from clearmr.errors import InputError
 
-BYTES_PER_VOXEL = 1500.0  # peak of the network while it runs, per voxel of a tile (measured, float32, 32 channels)
+Shape = tuple[int, int, int]
+
 OVERLAP = (8, 16, 16)
 SMALLEST = (16, 48, 48)
-ALIGNMENT = (1, 8, 8)  # multiples of the network's total strides: a tile on that grid sees what the whole image sees
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a network asks of its tiles: one size of (H, W) or any, a grid to begin on in H and W, bytes per voxel.
+
+    A tile that begins at a multiple of `alignment` (the network's total stride) sees what the whole image sees.
+    bytes_per_voxel: peak of the network while it runs, per voxel of a tile.
+    """
+
+    tile: tuple[int, int] | None = None
+    alignment: int = 8
+    bytes_per_voxel: float = 1200.0
+
+
+def needs(net: nn.Module) -> Needs:
+    """What a built network says of itself in `tile`, `alignment` and `bytes_per_voxel`; cautious where it does not."""
+    known = {name: getattr(net, name) for name in ("tile", "alignment", "bytes_per_voxel") if hasattr(net, name)}
+    return Needs(**known)
 
 
 @dataclass(frozen=True)
@@ -24,17 +44,37 @@ class Span:
     stop: int
 
 
-def tile_shape(shape: tuple[int, int, int], memory_bytes: float) -> tuple[int, int, int]:
-    """The largest tile (T, H, W) that fits: the longest axis is halved until it does."""
-    budget = memory_bytes / BYTES_PER_VOXEL
-    tile = list(shape)
-    while tile[0] * tile[1] * tile[2] > budget:
-        order = sorted(range(3), key=lambda axis: tile[axis], reverse=True)
-        axis = next((a for a in order if tile[a] > SMALLEST[a]), None)
-        if axis is None:
-            needed = tile[0] * tile[1] * tile[2] * BYTES_PER_VOXEL / 1e9
-            raise InputError(f"at least {needed:.2f} GB of memory", f"{memory_bytes / 1e9:.2f} GB", "allow more")
-        tile[axis] = max(SMALLEST[axis], -(-tile[axis] // 2))
+@dataclass(frozen=True)
+class Plan:
+    """How an image of `shape` (T, H, W) is cut into tiles of at most `tile`, in the order of `boxes`."""
+
+    shape: Shape
+    tile: Shape
+    boxes: tuple[tuple[Span, Span, Span], ...]
+
+
+def plan(shape: Shape, asked: Needs, memory_bytes: float) -> Plan:
+    """The fewest tiles that fit in `memory_bytes`. Raises InputError where not even the smallest does."""
+    alignment = (1, *(2 * (1 if asked.tile else asked.alignment,)))
+    tile = _tile_shape(shape, asked, alignment, memory_bytes)
+    ranges = [spans(*axis) for axis in zip(shape, tile, OVERLAP, alignment, strict=True)]
+    t, h, w = ranges
+    return Plan(shape, tile, tuple(itertools.product(t, h, w)))
+
+
+def _tile_shape(shape: Shape, asked: Needs, alignment: tuple[int, ...], memory_bytes: float) -> Shape:
+    """Cut the axis that is longest beside its smallest length into one more part, until a tile fits."""
+    tile = [shape[0], *(asked.tile or shape[1:])]
+    free = (0,) if asked.tile else (0, 1, 2)
+    parts = [1, 1, 1]
+    while (needed := math.prod(tile) * asked.bytes_per_voxel) > memory_bytes:
+        axis = max(free, key=lambda a: tile[a] / SMALLEST[a])
+        if tile[axis] <= SMALLEST[axis]:
+            found = f"{max(memory_bytes, 0) / 1e9:.2f} GB"
+            raise InputError(f"at least {needed / 1e9:.2f} GB of memory for the network", found, "allow more: --memory")
+        parts[axis] += 1
+        even = -(-(shape[axis] + (parts[axis] - 1) * OVERLAP[axis]) // parts[axis])
+        tile[axis] = max(SMALLEST[axis], -(-even // alignment[axis]) * alignment[axis])
     return tile[0], tile[1], tile[2]
 
 
@@ -46,9 +86,8 @@ def spans(length: int, tile: int, overlap: int, alignment: int = 1) -> list[Span
     if tile >= length:
         return [Span(0, length)]
     steps = -(-(length - tile) // alignment)  # of the last tile, which may be the smallest
-    stride = max(1, (tile - overlap) // alignment - (alignment > 1))
-    n = -(-steps // stride)
-    starts = [alignment * round(i * steps / n) for i in range(n + 1)]
+    n = -(-steps // max(1, (tile - overlap) // alignment))
+    starts = [alignment * (i * steps // n) for i in range(n + 1)]
     return [Span(s, min(s + tile, length)) for s in starts]
 
 
@@ -65,30 +104,27 @@ def fade(span: Span, length: int, overlap: int) -> Float[Tensor, "n"]:
 
 def apply(
     function: Callable[[Tensor], Tensor],
-    channels: Float[Tensor, "C T H W"],
+    cut: Callable[[tuple[slice, slice, slice]], Tensor],
+    cuts: Plan,
     *,
-    memory_bytes: float,
-    report: Callable[[int, int], None],
-) -> Float[Tensor, "C_out T H W"]:
-    """function over tiles of `channels`; its result has the tile's T, H, W. One tile where the memory allows it."""
-    shape = (channels.shape[1], channels.shape[2], channels.shape[3])
-    tile = tile_shape(shape, memory_bytes)
-    if tile == shape:
-        out = function(channels)
-        report(1, 1)
-        return out
-    ranges = [spans(*axis) for axis in zip(shape, tile, OVERLAP, ALIGNMENT, strict=True)]
-    boxes = list(itertools.product(*ranges))
-    total = weights = None
-    for done, box in enumerate(boxes, 1):
-        window = (slice(None), *(slice(s.start, s.stop) for s in box))
-        part = function(channels[window])
-        t, h, w = (fade(s, n, o) for s, n, o in zip(box, shape, OVERLAP, strict=True))
+    report: Callable[[], None],
+) -> Float[Tensor, "B C_out T H W"]:
+    """function over the tiles that `cut` gives, (B, C, t, h, w) each; its result has the tile's t, h, w.
+
+    `report` is called after each tile. A single tile is passed on as it is.
+    """
+    total: Tensor | None = None
+    weights = torch.zeros(cuts.shape if len(cuts.boxes) > 1 else (0, 0, 0))
+    for box in cuts.boxes:
+        window = (slice(box[0].start, box[0].stop), slice(box[1].start, box[1].stop), slice(box[2].start, box[2].stop))
+        part = function(cut(window))
+        report()
+        if len(cuts.boxes) == 1:
+            return part
+        t, h, w = (fade(s, n, o) for s, n, o in zip(box, cuts.shape, OVERLAP, strict=True))
         weight = t[:, None, None] * h[:, None] * w
-        if total is None or weights is None:
-            total, weights = part.new_zeros((part.shape[0], *shape)), part.new_zeros(shape)
-        total[window] += part * weight
-        weights[window[1:]] += weight
-        report(done, len(boxes))
-    assert total is not None and weights is not None
-    return total / weights
+        total = part.new_zeros((*part.shape[:2], *cuts.shape)) if total is None else total
+        total[(..., *window)] += part * weight
+        weights[window] += weight
+    assert total is not None
+    return total.div_(weights)

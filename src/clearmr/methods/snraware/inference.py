@@ -1,0 +1,239 @@
+"""A trained network as a `Denoiser`: any image, whole or tiled, in bounded memory."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clearmr.axes import Net5D, NetOut
+from clearmr.denoiser import Progress, no_progress
+from clearmr.errors import InputError
+from clearmr.methods.snraware import layout, presence, ranges, tiles
+from clearmr.scan import SnrImage
+
+PRECISIONS = ("auto", "float32", "bf16")
+# bf16 differs from float32 by 1.8e-4 of the SNR, in units of the noise SD: under 1 % of it up to this SNR.
+BF16_SNR = 100.0
+# Measured: Python, PyTorch and the readers; then, per voxel of a series in work and of the whole image, the arrays
+# beside the network's own.
+PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.4e9, 48.0, 24.0
+
+
+@dataclass(frozen=True)
+class SnrAware:
+    """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude.
+
+    memory_bytes  of a fresh process that denoises, at its peak; larger images are cut into tiles, a batch is reduced
+    batch         series that go through the network together, at the most
+    precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and the image's SNR is under 100
+    strength      the result is original + strength (denoised - original); 0 gives the image back unchanged
+    along         what the network's T axis is: time, depth, none, or auto (see `layout.resolve`)
+    """
+
+    net: nn.Module
+    name: str
+    card: dict[str, Any]
+    device: str = "cpu"
+    memory_bytes: float = 3.0e9
+    batch: int = 1
+    precision: str = "auto"
+    strength: float = 1.0
+    along: str = "auto"
+    progress: Progress = no_progress
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise InputError("--strength from 0 to 1", f"{self.strength:g}", "write for example 0.8; 1 is all of it")
+        if self.batch < 1:
+            raise InputError("--batch of 1 or more", f"{self.batch}", "1 takes one series after another")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"--precision {', '.join(PRECISIONS)}", self.precision or "nothing", "choose one of them")
+        layout.resolve(self.along, (1, 1, 1, 1))
+
+    def __call__(self, image: SnrImage) -> SnrImage:
+        """Denoise series by series, whole or tile by tile. Raises InputError where the model does not fit the image.
+
+        Where an image is far smoother than its noise_sd says, only that share of the noise is removed, with a warning.
+        """
+        began = time.monotonic()
+        self._refuse_another_kind(image)
+        if self.strength == 0:
+            return dataclasses.replace(image, meta=_with_step(image, self._step(), []))
+        work = _Work(self, image)
+        out, shares = work.run()
+        step = self._step() | work.figures() | {"seconds": round(time.monotonic() - began, 2)}
+        warnings = ranges.outside(image, {"name": self.name, **self.card})
+        if min(shares) < 1:
+            step["share removed"] = min(shares)
+            warnings.append(_absent(min(shares)))
+        return dataclasses.replace(image, image=out, meta=_with_step(image, step, warnings))
+
+    def _refuse_another_kind(self, image: SnrImage) -> None:
+        if image.is_complex and self._of("image", "complex") == "magnitude":
+            todo = "name a model for complex images (see clearmr models list), or give the magnitude"
+            raise InputError(f"a magnitude image for the model {self.name}", "a complex image", todo)
+
+    def _of(self, key: str, default: Any) -> Any:
+        """A setting of the network, as its card says."""
+        return self.card.get("net", {}).get(key, default)
+
+    def _step(self) -> dict[str, Any]:
+        step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
+        return step | {"strength": self.strength, "device": self.device}
+
+    def channels(self, series: Tensor, noise_sd: Tensor, gmap: Tensor, unit: Tensor) -> Net5D:
+        """(B, T, H, W) and its maps in SNR units, as the network was trained: (B, C, T, H, W), C = 1, 2 or 3."""
+        parts = [series.real if series.is_complex() else series]
+        if self._of("image", "complex") == "complex":
+            parts.append(series.imag if series.is_complex() else torch.zeros_like(series))
+        parts = [part / unit for part in parts]
+        if self._of("noise_map", True):
+            parts.append(gmap if self.card.get("told") == "gmap" else noise_sd / unit)
+        return torch.stack([part.float() for part in parts], 1)
+
+    def run(self, channels: Net5D, *, bf16: bool) -> NetOut:
+        """The network on one tile, on its device; the result in float32 on the CPU."""
+        kind = torch.device(self.device).type
+        with _out_of_memory_said(), torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
+            given = channels.to(self.device).contiguous(memory_format=torch.channels_last_3d)
+            return self.net(given).float().cpu()
+
+
+class _Work:
+    """One image on its way through: its series, the tiles they are cut into, the precision, and the count of tiles."""
+
+    def __init__(self, denoiser: SnrAware, image: SnrImage) -> None:
+        self.denoiser, self.image, shape = denoiser, image, image.image.shape
+        self.along = layout.resolve(denoiser.along, tuple(shape))
+        self.series = layout.to_series(image.image, self.along)
+        maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
+        self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
+        self.bf16 = bf16_pays(denoiser, image)
+        self._plan()
+        self.done = 0
+
+    def _plan(self) -> None:
+        """As many series at once as asked for and as fit whole; tiles where not even one does."""
+        asked, n = tiles.needs(self.denoiser.net), len(self.series)
+        frames, height, width = self.series.shape[1:]
+        least = asked.tile or (1, 1)
+        self.shape = (frames, max(height, least[0]), max(width, least[1]))
+        voxels = math.prod(self.shape)
+        beside = 0.0
+        if self.denoiser.device == "cpu":
+            beside = PROCESS_BYTES + IMAGE_BYTES * self.image.image.numel() + SERIES_BYTES * voxels
+        left = self.denoiser.memory_bytes - beside
+        fit = left // (voxels * (asked.bytes_per_voxel + SERIES_BYTES))
+        self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
+        self.plan = tiles.plan(self.shape, asked, left / self.batch)
+        self.total = -(-n // self.batch) * len(self.plan.boxes)
+
+    def figures(self) -> dict[str, Any]:
+        """What is told of how it was done."""
+        precision = "bf16" if self.bf16 else "float32"
+        figures: dict[str, Any] = {
+            "precision": precision,
+            "along": self.along,
+            "batch": self.batch,
+            "tiles": self.total,
+        }
+        return figures | ({"tile": list(self.plan.tile)} if len(self.plan.boxes) > 1 else {})
+
+    def run(self) -> tuple[Tensor, list[float]]:
+        """The denoised image, and of each series the share of its noise that was found to be there."""
+        out = torch.empty(self.image.image.shape, dtype=self.image.image.dtype)
+        into, shares = layout.to_series(out, self.along), []
+        for start in range(0, len(self.series), self.batch):
+            chunk = slice(start, start + self.batch)
+            found = [
+                presence.share_present(s, sd) for s, sd in zip(self.series[chunk], self.noise_sd[chunk], strict=True)
+            ]
+            strength = torch.tensor(found)[:, None, None, None] * self.denoiser.strength
+            into[chunk] = torch.lerp(self.series[chunk], self._clean(chunk), strength.to(out.dtype))
+            shares += found
+        return out, shares
+
+    def _clean(self, chunk: slice) -> Tensor:
+        """What the network makes of some series, in the image's unit."""
+        parts = (self.series[chunk], self.noise_sd[chunk], self.gmap[chunk])
+        unit = torch.stack([_unit(sd, g) for sd, g in zip(*parts[1:], strict=True)])[:, None, None, None]
+        height, width = parts[0].shape[-2:]
+
+        def cut(window: tuple[slice, slice, slice]) -> Tensor:
+            return self.denoiser.channels(*(_window(part, window) for part in parts), unit)
+
+        out = tiles.apply(self._tile, cut, self.plan, report=self._report)[..., :height, :width]
+        if self.series.is_complex():
+            return torch.complex(out[:, 0], out[:, 1]) * unit
+        return (out[:, 0] * unit).clamp_(min=0)
+
+    def _tile(self, channels: Tensor) -> Tensor:
+        return self.denoiser.run(channels, bf16=self.bf16)
+
+    def _report(self) -> None:
+        self.done += 1
+        self.denoiser.progress(self.done, self.total)
+
+
+def bf16_pays(denoiser: SnrAware, image: SnrImage) -> bool:
+    """Whether to compute in bf16: as asked for, or where it is twice as fast and differs by under 1 % of noise_sd."""
+    if denoiser.precision != "auto":
+        return denoiser.precision == "bf16"
+    made_for_it = torch.cuda.is_bf16_supported() if denoiser.device != "cpu" else torch.cpu._is_amx_tile_supported()
+    return bool(made_for_it) and ranges.brightest_snr(image) <= BF16_SNR
+
+
+def _unit(noise_sd: Tensor, gmap: Tensor) -> Tensor:
+    """The scale that brings a series to SNR units, where noise_sd = g: their median ratio where there is noise."""
+    noise_sd, gmap = _distinct(noise_sd), _distinct(gmap)
+    ratio = torch.where(gmap > 0, noise_sd / gmap, noise_sd)
+    positive = ratio[ratio > 0]
+    if not len(positive):
+        raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
+    return positive.median()
+
+
+def _distinct(values: Tensor) -> Tensor:
+    """Expanded axes, along which nothing varies, by one of their values."""
+    return values[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.stride())]
+
+
+def _window(series: Tensor, window: tuple[slice, slice, slice]) -> Tensor:
+    """A tile of (B, T, H, W); what lies beyond an image smaller than it repeats the edge."""
+    part = series[(slice(None), *window)]
+    (height, width), (top, left) = part.shape[-2:], ((s.stop - s.start) for s in window[1:])
+    if (height, width) == (top, left):
+        return part
+    rows, columns = (torch.arange(n).clamp(max=m - 1) for n, m in ((top, height), (left, width)))
+    return part[..., rows[:, None], columns]
+
+
+def _with_step(image: SnrImage, step: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    steps = [*image.meta.get("steps", []), step]
+    return {**image.meta, "steps": steps, "warnings": [*image.meta.get("warnings", []), *warnings]}
+
+
+def _absent(share: float) -> str:
+    return (
+        f"the image is far smoother than its noise level says ({share:.2f} of it in the flattest places): was "
+        "it denoised before, or is the noise level wrong? Only that share of what looks like noise was removed"
+    )
+
+
+@contextlib.contextmanager
+def _out_of_memory_said() -> Iterator[None]:
+    """The network running out of memory is said, with what to do; never answered with the noisy image."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not short:
+            raise
+        todo = "give less with --memory, so that smaller tiles are used, or --batch 1"
+        raise InputError("memory enough for the network", "the machine ran out of it", todo) from error

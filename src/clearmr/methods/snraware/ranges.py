@@ -1,0 +1,52 @@
+"""Is the image like those that a model was trained on? What its card says under "range" is looked at, nothing else."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clearmr.scan import SnrImage
+
+BRIGHTEST = 0.995  # quantile of the SNR that stands for the image's brightest parts
+SAMPLE = 10**6
+WORDS = {"snr": "an SNR of its brightest parts", "g": "a g-factor", "matrix": "a matrix size"}
+
+
+def brightest_snr(image: SnrImage) -> float:
+    """The 99.5 % quantile of |image| / noise_sd, where there is noise."""
+    values, told = _sampled(image.image), _sampled(image.noise_sd.expand(image.image.shape))
+    snr = (values.abs() / told)[told > 0].float()
+    return float(torch.quantile(snr, BRIGHTEST)) if len(snr) else 0.0
+
+
+def outside(image: SnrImage, card: Mapping[str, Any]) -> list[str]:
+    """A warning for each of "snr", "g" and "matrix" that the card's "range" (least, most) leaves out."""
+    trained = card.get("range", {})
+    warnings = []
+    for key, (least, most) in ((key, _measured(key, image)) for key in WORDS if key in trained):
+        low, high = trained[key]
+        if least < low or most > high:
+            found = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+            name = card.get("name", "the model")
+            warnings.append(
+                f"{name} was trained on {WORDS[key]} of {low:g} to {high:g}, here it is {found}: check what was removed"
+            )
+    return warnings
+
+
+def _measured(key: str, image: SnrImage) -> tuple[float, float]:
+    if key == "matrix":
+        return float(min(image.image.shape[2:])), float(max(image.image.shape[2:]))
+    if key == "snr":
+        snr = brightest_snr(image)
+        return snr, snr
+    g = _sampled(image.gmap).float()
+    return float(torch.quantile(g, 1 - BRIGHTEST)), float(torch.quantile(g, BRIGHTEST))
+
+
+def _sampled(values: Tensor) -> Tensor:
+    """About a million of the values at the most, evenly picked: the same places for every tensor of one shape."""
+    step = max(1, math.ceil((values.numel() / SAMPLE) ** (1 / 3)))
+    return values[:, ::step, ::step, ::step].flatten()
