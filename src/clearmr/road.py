@@ -1,6 +1,7 @@
 """The road in Python: load -> reconstruct -> denoise -> save. Each arrow of the design is one function here."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from clearmr.denoiser import Denoiser, Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.scan import RawScan, SnrImage
 
-MEMORY_BYTES = 2.0e9  # of a denoiser's network, beside the image itself
+MEMORY = "3G"  # of a process that denoises, at its peak
+UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 def load(path: str | Path, *, noise_scan: str | Path | None = None) -> RawScan | SnrImage:
@@ -37,13 +39,33 @@ def denoiser(
     method: str = "auto",
     *,
     model: str | Path | None = None,
+    is_complex: bool = True,
+    strength: float = 1.0,
+    along: str = "auto",
+    memory: str | float = MEMORY,
+    batch: int = 1,
+    precision: str = "auto",
     device: str = "cpu",
-    memory_bytes: float = MEMORY_BYTES,
     progress: Progress = no_progress,
 ) -> Denoiser:
-    """A ready denoiser: `auto` is the bundled SNRAware model. Raises InputError for an unknown method or model."""
+    """A ready denoiser: `auto` is SNRAware; without a model, the bundled one for complex or for magnitude images.
+
+    strength: the result is original + strength (denoised - original), 0 to 1. along: what the network sees as
+    neighbours, "time", "depth", "none" or "auto". memory: of a fresh process that denoises, at its peak, as bytes or
+    "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
+    Raises InputError for a value that is none of these, an unknown method or model.
+    """
     room = methods.room("snraware" if method == "auto" else method)
-    return dataclasses.replace(room.load(model, device=device), memory_bytes=memory_bytes, progress=progress)
+    loaded = room.load(model, device=device, is_complex=is_complex)
+    return dataclasses.replace(
+        loaded,
+        strength=strength,
+        along=along,
+        memory_bytes=bytes_of(memory),
+        batch=batch,
+        precision=precision,
+        progress=progress,
+    )
 
 
 def denoise(image: SnrImage, method: str = "auto", **options: Any) -> SnrImage:
@@ -51,7 +73,24 @@ def denoise(image: SnrImage, method: str = "auto", **options: Any) -> SnrImage:
 
     An image that was denoised before gets a warning among its own.
     """
-    return denoiser(method, **options)(with_caution(image))
+    return denoiser(method, **{"is_complex": image.is_complex, **options})(with_caution(image))
+
+
+def bytes_of(size: str | float) -> float:
+    """A size in bytes, from a number or a text like 800M, 4G, 1.5GB, 2GiB. Raises InputError for anything else."""
+    text = str(size).strip().upper()
+    binary = text.endswith("IB")
+    number = text.removesuffix("IB").removesuffix("B")
+    unit = UNITS.get(number[-1:], 1.0)
+    if binary:
+        unit = 1024.0 ** round(math.log10(unit) / 3)
+    try:
+        value = float(number[:-1] if number[-1:] in UNITS else number) * unit
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise InputError("--memory as a size", str(size) or "nothing", "write for example 4G, 800M or bytes")
+    return value
 
 
 def save(image: SnrImage, path: str | Path, *, keep_complex: bool = False, force: bool = False) -> list[Path]:

@@ -22,7 +22,7 @@ PRECISIONS = ("auto", "float32", "bf16")
 BF16_SNR = 100.0
 # Measured: Python, PyTorch and the readers; then, per voxel of a series in work and of the whole image, the arrays
 # beside the network's own.
-PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.4e9, 48.0, 24.0
+PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.45e9, 48.0, 24.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class SnrAware:
         """
         began = time.monotonic()
         self._refuse_another_kind(image)
+        if not bool(torch.isfinite(image.image).all()):
+            raise InputError("finite voxels", "NaN or infinity among them", "replace them before denoising")
         if self.strength == 0:
             return dataclasses.replace(image, meta=_with_step(image, self._step(), []))
         work = _Work(self, image)
