@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clearmr.errors import InputError
 from clearmr.files import whole_file
+
+STATE = "state.safetensors"  # of a run, in its folder
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -43,6 +45,31 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def save_state(tensors: Mapping[str, Tensor], note: Mapping[str, Any], run: Path) -> None:
+    """Write a training state, tensors and note (JSON-able) in one file: no kill can leave one without the other."""
+    with whole_file(run / STATE, force=True) as temporary:
+        data = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        temporary.write_bytes(save(data, metadata={"note": json.dumps(note)}))
+
+
+def load_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the note of a run. Raises InputError where there are none."""
+    path = run / STATE
+    if not begun(run):
+        raise InputError("a run to resume", f"no {path}", "start it without --resume")
+    tensors = load_tensors(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if "note" not in metadata:
+        raise InputError("the state of a run", f"only tensors in {path}", "start a new run without --resume")
+    return tensors, json.loads(metadata["note"])
+
+
+def begun(run: Path) -> bool:
+    """Whether a folder holds a run that can be resumed."""
+    return (run / STATE).is_file()
+
+
 def pack(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """All tensors of a training state under `model.`, `average.` and `optimizer.<parameter>.` names."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -55,15 +82,35 @@ def pack(model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer)
 def unpack(
     tensors: Mapping[str, Tensor], model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put what `pack` made back into model, average and optimizer."""
+    """Put what `pack` made back into model, average and optimizer. Raises InputError where it is another network's."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
     for name, value in tensors.items():
-        part, rest = name.split(".", 1)
-        parts[part][rest] = value
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = value
+    _check_shapes(parts["model"], model)
     model.load_state_dict(parts["model"])
     average.load_state_dict(parts["average"])
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():
         index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _check_shapes(found: Mapping[str, Tensor], model: nn.Module) -> None:
+    wanted = model.state_dict()
+    wrong = [name for name in wanted.keys() | found.keys() if _shape(wanted, name) != _shape(found, name)]
+    if wrong:
+        name = min(wrong)
+        todo = "resume with the settings of the run, or start a new one"
+        raise InputError(f"the run's network, {name} {_shape(found, name)}", f"{_shape(wanted, name)}", todo)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
+    return str(tuple(tensors[name].shape)) if name in tensors else "absent"
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """Moments in their parameter's memory order (channels last), as they were: mixed orders are slow."""
+    return torch.empty_like(parameter, device="cpu").copy_(value) if value.shape == parameter.shape else value
