@@ -9,12 +9,13 @@ import torch
 
 from clearmr.errors import InputError
 from clearmr.methods import METHODS, room
-from clearmr.methods.snraware import config, corpus, gmaps, method, pairs, presence, tiles
+from clearmr.methods.snraware import config, method, presence, tiles
+from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, filtered_noise
 from clearmr.scan import SnrImage
 
 ONE = torch.ones(1, 1, 1, 1)
 FILTERS = [
-    pairs.AxisFilter(*values)
+    AxisFilter(*values)
     for values in itertools.product((0.0, 0.8, 2.25), (1.0, 0.7, 0.55), (False, True), (1.0, 0.65))
 ]
 
@@ -30,92 +31,6 @@ def random_denoiser(seed: int = 0) -> method.SnrAware:
     torch.manual_seed(seed)
     net_config = config.NetConfig(channels=(4, 8), cells=1)
     return method.SnrAware(method.SnrAwareNet(net_config).eval(), "random", {"net": dataclasses.asdict(net_config)})
-
-
-@pytest.mark.parametrize("spec", FILTERS)
-def test_filter_product_keeps_the_noise_level(spec: pairs.AxisFilter) -> None:
-    response = pairs.axis_response(64, spec)
-    assert float(response.square().mean()) == pytest.approx(1, rel=1e-5)
-    if spec.partial_fourier < 1:
-        lost = 64 - round(64 * spec.partial_fourier)
-        cut = response.flip(0)[-lost:] if spec.cut_low else response[-lost:]
-        assert float(cut.abs().max()) == 0
-
-
-def test_noise_sd_is_sigma_g_whatever_the_filters() -> None:
-    gmap = 1 + torch.rand(32, 32, generator=torch.Generator().manual_seed(1))
-    clean = torch.zeros(200, 32, 32, dtype=torch.complex64)
-    for seed, spec in enumerate(FILTERS[::5]):
-        draw = pairs.NoiseDraw(3.0, 0, spec, FILTERS[seed], seed)
-        pair = pairs.make_pair(clean, gmap, draw)
-        sd = (pair.noisy.abs().square().mean(0) / 2).sqrt()
-        assert float((sd / pair.noise_sd).mean()) == pytest.approx(1, abs=0.02)
-        torch.testing.assert_close(pair.noise_sd, 3 * gmap / 10**0.5)
-
-
-def test_g_then_filter_keeps_the_mean_power_only() -> None:
-    gmap = torch.ones(48, 48)
-    gmap[:, 24:] = 4
-    draw = pairs.NoiseDraw(1.0, 0, pairs.AxisFilter(2.25), pairs.AxisFilter(2.25), 0)
-    clean = torch.zeros(100, 48, 48, dtype=torch.complex64)
-    sd = {
-        order: (pairs.make_pair(clean, gmap, draw, order=order).noisy.abs().square().mean(0)).sqrt()
-        for order in ("filter-then-g", "g-then-filter")
-    }
-    assert float(sd["g-then-filter"].square().mean()) == pytest.approx(float(gmap.square().mean()), rel=0.05)
-    edge = slice(22, 24)
-    assert float(sd["g-then-filter"][:, edge].mean()) > 1.2 * float(sd["filter-then-g"][:, edge].mean())
-
-
-def test_pair_is_the_papers_equation() -> None:
-    clean = torch.full((1, 16, 16), 50 + 20j, dtype=torch.complex64)
-    draw = pairs.NoiseDraw(2.0, 0, pairs.AxisFilter(), pairs.AxisFilter(), 5)
-    pair = pairs.make_pair(clean, torch.ones(16, 16), draw, native_sd=1.0)
-    torch.testing.assert_close(pair.target, clean / 5**0.5)
-    noise = pairs.filtered_noise(clean.shape, draw)
-    torch.testing.assert_close(pair.noisy, (clean + 2 * noise) / 5**0.5)
-    torch.testing.assert_close(pair.noise_sd, torch.ones(16, 16))  # sqrt((1 + 4) / 5)
-
-
-def test_noise_free_pair_is_told_of_noise() -> None:
-    draw = pairs.NoiseDraw(3.0, 0, pairs.AxisFilter(), pairs.AxisFilter(), 5, noise_free=True)
-    pair = pairs.make_pair(torch.ones(1, 4, 4, dtype=torch.complex64), torch.full((4, 4), 2.0), draw)
-    assert torch.equal(pair.noisy, pair.target)
-    torch.testing.assert_close(pair.noise_sd, torch.full((4, 4), 6 / 10**0.5))
-
-
-def test_draws_cover_the_papers_choices_and_replay() -> None:
-    settings = config.NoiseConfig()
-    draws = [pairs.draw_noise(settings, 8, torch.Generator().manual_seed(k)) for k in range(400)]
-    assert {d.gmap for d in draws} == set(range(8))
-    assert {d.y.gaussian for d in draws} == set(settings.gaussian)
-    assert {d.x.resolution for d in draws} == set(settings.resolution)
-    assert 0 <= min(d.sigma for d in draws) < 1 and 31 < max(d.sigma for d in draws) <= 32
-    cut = sum(d.y.partial_fourier < 1 for d in draws) / 400
-    assert cut == pytest.approx(0.5 * 4 / 5, abs=0.08)
-    assert draws[7] == pairs.draw_noise(settings, 8, torch.Generator().manual_seed(7))
-
-
-def test_simulated_gmaps_grow_with_acceleration() -> None:
-    maps = gmaps.simulated_gmaps(1, torch.Generator().manual_seed(0), size=64)
-    assert float(maps[0].std()) == 0 and len(maps) >= 3
-    medians = [float(m.median()) for m in maps[1:]]
-    assert medians == sorted(medians) and medians[-1] > medians[0] + 0.1
-
-
-def test_patches_depend_on_the_generator_alone() -> None:
-    series = corpus.synthetic_series(torch.Generator().manual_seed(0), 2)
-    sampler = corpus.PatchSampler([], series, config.DataConfig(patch=(4, 16, 16)))
-    a, b, c = (sampler.draw(4, torch.Generator().manual_seed(k)).clean for k in (1, 1, 2))
-    assert torch.equal(a, b) and not torch.equal(a, c)
-    assert a.shape == (4, 16, 16) and a.is_complex() and bool(torch.isfinite(a.abs()).all())
-
-
-def test_volumes_are_cut_along_three_axes_and_repeats_averaged() -> None:
-    volume = SnrImage(torch.rand(2, 70, 80, 90), ONE, ONE, "estimated")
-    assert [s.frames.shape for s in corpus.clean_series(volume)] == [(35, 40, 45), (40, 35, 45), (45, 35, 40)]
-    cine = SnrImage(torch.rand(6, 1, 20, 20), ONE, ONE, "estimated")
-    assert [s.frames.shape for s in corpus.clean_series(cine)] == [(6, 20, 20)]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -210,9 +125,9 @@ def test_fit_takes_steps_that_help(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", FILTERS[::7])
 @pytest.mark.parametrize("level", [0.0, 10.0])
-def test_noise_is_found_where_it_is(spec: pairs.AxisFilter, level: float) -> None:
-    draw = pairs.NoiseDraw(1.0, 0, spec, spec, 3)
-    noisy = level + pairs.filtered_noise(torch.Size((4, 96, 96)), draw)
+def test_noise_is_found_where_it_is(spec: AxisFilter, level: float) -> None:
+    draw = NoiseDraw(1.0, 0, spec, spec, 3)
+    noisy = level + filtered_noise(torch.Size((4, 96, 96)), draw)
     for series in (noisy, noisy.abs()):
         assert presence.share_present(series, torch.ones(4, 96, 96)) == 1
 

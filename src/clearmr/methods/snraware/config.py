@@ -19,6 +19,7 @@ class NoiseConfig:
     partial_fourier_probability: float = 0.5
     resolution: tuple[float, ...] = (1.0, 0.85, 0.7, 0.65, 0.55)
     order: Literal["filter-then-g", "g-then-filter"] = "filter-then-g"
+    gmap_probability: float = 1.0  # otherwise the noise is the same everywhere
     clean_probability: float = 0.0  # noise-free pairs, so that a clean image is left alone
     told: Literal["noise_sd", "gmap"] = "noise_sd"  # what the network is told of the noise
 
@@ -51,6 +52,8 @@ class DataConfig:
     magnitude_probability: float = 0.25
     coil_arrays: int = 32  # simulated, whose g maps for R = 2..8 shape the noise
     synthetic: float = 0.3  # fraction of patches from dead-leaves images instead of the given data
+    warped: float = 0.5  # of the patches of a prepared corpus: turned, zoomed, moved; with simulated g maps
+    zeroed_background: float = 0.33  # of the magnitude patches, as vendors do
 
 
 @dataclass(frozen=True)

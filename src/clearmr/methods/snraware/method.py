@@ -1,7 +1,6 @@
 """SNRAware: fit a network to noise made on the fly; denoise images in SNR units with it (`inference.SnrAware`)."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clearmr.denoiser import Progress, no_progress
-from clearmr.methods.snraware import corpus, pairs
+from clearmr.methods.snraware import leaves, pairs, patches, store
 from clearmr.methods.snraware.cards import bundled, default_model, load, save
 from clearmr.methods.snraware.config import SnrAwareConfig
 from clearmr.methods.snraware.inference import SnrAware
@@ -24,8 +23,8 @@ VALIDATION_BATCHES = 12
 
 
 def fit(
-    cases: Sequence[SnrImage],
-    validation: Sequence[SnrImage],
+    cases: Sequence[SnrImage | store.StoredSeries],
+    validation: Sequence[SnrImage | store.StoredSeries],
     config: SnrAwareConfig,
     seed: int,
     *,
@@ -34,40 +33,55 @@ def fit(
     name: str = "snraware",
     resume: bool = False,
     device: str = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
     progress: Progress = no_progress,
 ) -> SnrAware:
     """Train on clean high-SNR cases with `gmaps` on offer (R = 2..8 and ones); the best on `validation` is kept.
 
-    validation: images of other subjects (fixed noise draws, PSNR-like merit); dead leaves alone where it is empty.
+    cases: images, or series of a prepared corpus, which are read as they are needed and bring g maps of their own.
+    validation: other subjects (fixed noise draws, PSNR-like merit); dead leaves alone where it is empty. `devices`
+    processes on each of `nodes` machines (`loop.train`). Raises Interrupted when asked to stop.
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    train_series = [s for case in cases for s in corpus.clean_series(case)]
-    held_out = [s for case in validation for s in corpus.clean_series(case)]
-    leaves = corpus.synthetic_series(generator) if config.data.synthetic or not held_out else []
-    batches = pairs.Batches(corpus.PatchSampler(train_series, leaves, config.data), gmaps, config, seed)
-    unseen = dataclasses.replace(config.data, synthetic=0.0)
-    checks = pairs.Batches(corpus.PatchSampler(held_out, leaves, unseen), gmaps, config, seed + 1)
-    fixed = [checks(k) for k in range(VALIDATION_BATCHES)]
+    samples, checks = _samples(cases, validation, gmaps, config, seed)
+    fixed = [checks.whole(k) for k in range(VALIDATION_BATCHES)]
 
     def merit(net: nn.Module) -> float:
-        return float(torch.tensor([_gain(net, batch, device) for batch in fixed]).nanmean())
+        return float(torch.tensor([_gain(net, batch) for batch in fixed]).nanmean())
 
-    loss = functools.partial(losses.charbonnier, epsilon=config.loss.epsilon)
     net = loop.train(
-        build(config.net), batches, loss, merit,
-        config=config.loop, run=run, resume=resume, device=device, progress=progress,
+        build(config.net), samples, losses.combined(**dataclasses.asdict(config.loss)), merit,
+        config=config.loop, run=run, seed=seed, resume=resume, device=device, devices=devices, nodes=nodes,
+        progress=progress, pictures=fixed[0],
     )  # fmt: skip
     card = {"net": dataclasses.asdict(config.net), "told": config.noise.told}
     return SnrAware(net.eval(), name, card, device=device)
 
 
-def _gain(net: nn.Module, batch: loop.Batch, device: str) -> float:
+def _samples(
+    cases: Sequence[SnrImage | store.StoredSeries],
+    validation: Sequence[SnrImage | store.StoredSeries],
+    gmaps: Tensor,
+    config: SnrAwareConfig,
+    seed: int,
+) -> tuple[pairs.Samples, pairs.Samples]:
+    """What is trained on, and what is validated on: no dead leaves there unless there is nothing else."""
+    train_series, held_out = ([s for case in given for s in store.series_of(case)] for given in (cases, validation))
+    generator = torch.Generator().manual_seed(seed)
+    synthetic = leaves.synthetic_series(generator) if config.data.synthetic or not held_out or not train_series else []
+    unseen = dataclasses.replace(config.data, synthetic=0.0)
+    samples = pairs.Samples(patches.PatchSampler(train_series, synthetic, config.data), gmaps, config, seed)
+    return samples, pairs.Samples(patches.PatchSampler(held_out, synthetic, unseen), gmaps, config, seed + 1)
+
+
+def _gain(net: nn.Module, batch: loop.Batch) -> float:
     """Mean PSNR gain of a batch in dB over the noisy input, at most 30; noise-free pairs left out (NaN if all are)."""
     inputs, target = batch
+    device = next(net.parameters()).device
     with torch.inference_mode():
         out = net(inputs.to(device).contiguous(memory_format=torch.channels_last_3d)).cpu()
         error = (out - target).square().mean((1, 2, 3, 4))
-    before = (inputs[:, :2] - target).square().mean((1, 2, 3, 4))
+    before = (inputs[:, : target.shape[1]] - target).square().mean((1, 2, 3, 4))
     noisy = before > 0
     return float((10 * torch.log10(before[noisy] / error[noisy])).clamp(max=30).mean())

@@ -1,184 +1,199 @@
 """Input and target of SNRAware: S_n = (S + n g) / sqrt(sigma^2 + 1), the target S over the same root.
 
-Every random choice is drawn first, as a `NoiseDraw` that can be saved and replayed, then applied.
+`Samples` makes them on the fly. What it makes for (seed, step, index) depends on nothing else: not on how many
+workers or ranks share the work, nor on what was made before.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from clearmr.fourier import to_image, to_kspace
-from clearmr.methods.snraware import corpus
-from clearmr.methods.snraware.config import NoiseConfig, SnrAwareConfig
-from clearmr.train import loop
+from clearmr.methods.snraware import noise
+from clearmr.methods.snraware.config import NetConfig, NoiseConfig, SnrAwareConfig
+from clearmr.methods.snraware.corpus import Maps
+from clearmr.methods.snraware.patches import PatchSampler
+from clearmr.train.stream import Batch, seed_of
 
-TAPER = 10  # samples of the Hanning taper on the cut edge of a partial-Fourier axis
-
-
-@dataclass(frozen=True)
-class AxisFilter:
-    """What shapes the noise along one axis: Gaussian s (0: none) and the acquired fractions of k-space."""
-
-    gaussian: float = 0.0
-    partial_fourier: float = 1.0
-    cut_low: bool = False
-    resolution: float = 1.0
-
-
-@dataclass(frozen=True)
-class NoiseDraw:
-    """One draw of everything random about the noise of a pair. `gmap` indexes the maps on offer."""
-
-    sigma: float
-    gmap: int
-    y: AxisFilter
-    x: AxisFilter
-    seed: int
-    noise_free: bool = False
-
-
-def draw_noise(config: NoiseConfig, n_gmaps: int, generator: torch.Generator) -> NoiseDraw:
-    """Draw sigma in [0, sigma_max], a g map and the filters of both axes, and whether the pair stays noise-free."""
-
-    def uniform() -> float:
-        return float(torch.rand((), generator=generator))
-
-    def pick(n: int) -> int:
-        return int(torch.randint(n, (), generator=generator))
-
-    def axis() -> AxisFilter:
-        gaussian = config.gaussian[pick(len(config.gaussian))]
-        partial = config.partial_fourier[pick(len(config.partial_fourier))]
-        return AxisFilter(
-            gaussian=gaussian if uniform() < config.gaussian_probability else 0.0,
-            partial_fourier=partial if uniform() < config.partial_fourier_probability else 1.0,
-            cut_low=uniform() < 0.5,
-            resolution=config.resolution[pick(len(config.resolution))],
-        )
-
-    sigma = config.sigma_max * uniform()
-    noise_free = uniform() < config.clean_probability
-    return NoiseDraw(sigma, pick(n_gmaps), axis(), axis(), pick(2**31), noise_free)
-
-
-def axis_response(n: int, spec: AxisFilter) -> Float[Tensor, "n"]:
-    """The filter of one k-space axis of n samples, its product normalised so that mean(f^2) = 1.
-
-    Gaussian f(x) = exp(-s^2 x^2 / 2), x in [-1, 1]; partial Fourier cut on one side with a `TAPER`-sample Hanning
-    w = 0.5 (1 - cos(2 pi k / 21)); resolution zeroes both ends (Xue et al. 2025; their code's constants).
-    """
-    x = (torch.arange(n) - n // 2) / (n / 2)
-    response = torch.exp(-0.5 * (spec.gaussian * x) ** 2)
-    response = response * (x.abs() <= spec.resolution)
-    kept = max(1, round(n * spec.partial_fourier))
-    if kept < n:
-        window = torch.zeros(n)
-        window[:kept] = 1.0
-        width = min(TAPER, kept)
-        taper = 0.5 * (1 - torch.cos(2 * torch.pi * torch.arange(width, 0, -1) / (2 * TAPER + 1)))
-        window[kept - width : kept] = taper
-        response = response * (window.flip(0) if spec.cut_low else window)
-    return response / response.square().mean().sqrt()
-
-
-def filtered_noise(shape: torch.Size, draw: NoiseDraw) -> Complex[Tensor, "frame y x"]:
-    """Complex noise of SD 1 in each of real and imaginary, correlated by the drawn filters."""
-    generator = torch.Generator().manual_seed(draw.seed)
-    white = torch.complex(torch.randn(shape, generator=generator), torch.randn(shape, generator=generator))
-    return _filter(white, draw)
-
-
-def _filter(image: Tensor, draw: NoiseDraw) -> Tensor:
-    response = axis_response(image.shape[-2], draw.y)[:, None] * axis_response(image.shape[-1], draw.x)
-    return to_image(to_kspace(image, (-2, -1)) * response, (-2, -1))
+FRAME_LENGTHS = (96, 321)  # of the frames that patches without a frame of their own are taken to be cut from
 
 
 @dataclass(frozen=True)
 class Pair:
-    """noisy and target (frame, y, x) complex64 in SNR units; noise_sd (y, x): the exact SD per channel of noisy."""
+    """noisy and target (frame, y, x) complex64 in SNR units; noise_sd: the exact SD per channel of noisy; gmap: g."""
 
     noisy: Complex[Tensor, "frame y x"]
     target: Complex[Tensor, "frame y x"]
-    noise_sd: Float[Tensor, "y x"]
+    noise_sd: Float[Tensor, "#frame y x"]
+    gmap: Float[Tensor, "#frame y x"]
 
 
 def make_pair(
     clean: Complex[Tensor, "frame y x"],
-    gmap: Float[Tensor, "y x"],
-    draw: NoiseDraw,
+    gmap: Float[Tensor, "*#frame ny nx"],
+    draw: noise.NoiseDraw,
     *,
-    native_sd: float = 0.0,
+    native_sd: float | Float[Tensor, "#frame #y #x"] = 0.0,
     order: str = "filter-then-g",
+    lengths: tuple[int, int] | None = None,
+    start: tuple[int, int] = (0, 0),
 ) -> Pair:
     """Apply a draw: S_n = (S + sigma n g) / sqrt(sigma^2 + 1), Y = S / sqrt(sigma^2 + 1).
 
-    `native_sd` is the noise SD already in `clean` (1 for a real scan in SNR units, 0 for a simulated one). noise_sd
+    `native_sd` is the noise SD already in `clean` (g for a real scan in SNR units, 0 for a simulated one). noise_sd
     is sqrt((native^2 + sigma^2 g^2) / (1 + sigma^2)): for small sigma that is not g, so it is what the net is told.
     A noise-free pair is scaled and told like a noisy one: noise may be expected where there is none.
-    With order "g-then-filter" (the paper's text) the SD is sigma g only on average.
+    Order "filter-then-g": gmap is of the patch, which was cut from frames of `lengths`; the SD is sigma g exactly.
+    Order "g-then-filter" (the paper's text): gmap is of the whole frame, in which the patch begins at `start`; the
+    filters mix the g of neighbours, and noise_sd says to what.
     """
-    noise = filtered_noise(clean.shape, draw) * gmap
+    g = gmap if gmap.ndim == 3 else gmap[None]
     if order == "g-then-filter":
-        white = filtered_noise(clean.shape, NoiseDraw(draw.sigma, draw.gmap, AxisFilter(), AxisFilter(), draw.seed))
-        noise = _filter(white * gmap, draw)
+        shaped, sd = noise.shaped_then_filtered(clean.shape, g, draw, start=start)
+        g = g[:, start[0] : start[0] + clean.shape[-2], start[1] : start[1] + clean.shape[-1]]
+    else:
+        shaped, sd = noise.filtered_noise(clean.shape, draw, lengths=lengths, device=clean.device) * g, g
     scale = (draw.sigma**2 + 1) ** -0.5
-    told = (native_sd**2 + (draw.sigma * gmap) ** 2).sqrt() * scale
-    noisy = clean if draw.noise_free else clean + draw.sigma * noise
-    return Pair(noisy * scale, clean * scale, told)
+    told = ((draw.sigma * sd) ** 2 + native_sd**2).sqrt() * scale
+    noisy = clean if draw.noise_free else clean + draw.sigma * shaped
+    return Pair(noisy * scale, clean * scale, told, g)
 
 
-def to_channels(series: Tensor, noise_sd: Tensor) -> Float[Tensor, "C T H W"]:
-    """(T, H, W) complex or magnitude and its noise SD -> (real, imaginary or zero, noise SD)."""
-    imaginary = series.imag if series.is_complex() else torch.zeros_like(series)
-    return torch.stack([series.real if series.is_complex() else series, imaginary, noise_sd])
+def to_channels(series: Tensor, noise_map: Tensor, *, net: NetConfig | None = None) -> Float[Tensor, "C T H W"]:
+    """What a network is given of (T, H, W) complex or magnitude, and its noise map (broadcastable), by `net`.
+
+    Complex network: real, imaginary (zero of a magnitude series); magnitude network: the magnitude. Then the map of
+    the noise, for a network that takes one: 3, 2 (complex), 2 (magnitude), or 1 channels.
+    """
+    net = net or NetConfig()
+    channels = image_channels(series, net)
+    return torch.cat([channels, noise_map.expand(series.shape)[None]]) if net.noise_map else channels
 
 
-class Batches:
-    """Batch k of a seed is the same whenever it is asked for: (B, 3, T, H, W) inputs, (B, 2, T, H, W) targets."""
+def image_channels(series: Tensor, net: NetConfig) -> Float[Tensor, "C T H W"]:
+    """The series alone, as a network takes and gives it: real and imaginary parts, or the magnitude."""
+    if net.image == "magnitude":
+        return (series.abs() if series.is_complex() else series)[None]
+    if series.is_complex():
+        return torch.view_as_real(series).movedim(-1, 0)
+    return torch.stack([series, torch.zeros_like(series)])
+
+
+class Samples:
+    """`samples(step, index)`: item `index` of the global batch of `step`, as (n, C, T, H, W), (n, C_out, T, H, W).
+
+    n is 1, or T where the step is one of single frames (T = 1 then): one draw for all items of a step, so that they
+    stack. Items are made on `device`; the clean patches are read and warped on the CPU.
+    """
 
     def __init__(
-        self, sampler: corpus.PatchSampler, gmaps: Float[Tensor, "n y x"], config: SnrAwareConfig, seed: int
+        self,
+        sampler: PatchSampler,
+        gmaps: Float[Tensor, "n y x"],
+        config: SnrAwareConfig,
+        seed: int,
+        *,
+        device: str = "cpu",
     ) -> None:
-        self.sampler, self.gmaps, self.config, self.seed = sampler, gmaps, config, seed
+        self.sampler, self.gmaps, self.config, self.seed, self.device = sampler, gmaps, config, seed, device
+        self.batch = config.data.batch
 
-    def __call__(self, step: int) -> loop.Batch:
-        generator = torch.Generator().manual_seed((self.seed << 32) + step)
-        frames = self.config.data.patch[0]
-        if float(torch.rand((), generator=generator)) < self.config.data.single_frame_probability:
-            made = [self._pair(1, generator) for _ in range(self.config.data.batch * frames)]
-        else:
-            made = [self._pair(frames, generator) for _ in range(self.config.data.batch)]
+    def whole(self, step: int) -> Batch:
+        """The first `batch` items of a step as one batch."""
+        inputs, targets = zip(*(self(step, index) for index in range(self.batch)), strict=True)
+        return torch.cat(inputs), torch.cat(targets)
+
+    def __call__(self, step: int, index: int) -> Batch:
+        frames, patches = self.config.data.patch[0], 1
+        of_step = torch.Generator().manual_seed(seed_of(self.seed, step))
+        if _chance(self.config.data.single_frame_probability, of_step):
+            frames, patches = 1, frames
+        made = [self._pair(frames, (step, index, number)) for number in range(patches)]
         inputs, targets = zip(*made, strict=True)
         return torch.stack(inputs), torch.stack(targets)
 
-    def _pair(self, n_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _pair(self, n_frames: int, place: tuple[int, int, int]) -> Batch:
+        config, net = self.config, self.config.net
+        # The white noise has a seed of its own: torch looks at 32 bits of a seed, too few for one alone.
+        generator = torch.Generator().manual_seed(seed_of(self.seed, *place))
         patch = self.sampler.draw(n_frames, generator)
-        noise = draw_noise(self.config.noise, len(self.gmaps), generator)
-        gmap = _crop(self.gmaps[noise.gmap], patch.clean.shape[-2:], generator)
-        pair = make_pair(patch.clean, gmap, noise, native_sd=patch.native_sd, order=self.config.noise.order)
+        shape = (patch.clean.shape[-2], patch.clean.shape[-1])
+        maps = patch.maps or SimulatedMaps.drawn(self.gmaps, shape, config.noise, generator)
+        draw = noise.draw_noise(config.noise, maps.count, generator, seed=seed_of(self.seed, *place, 1))
+        pair = make_pair(
+            patch.clean.to(self.device),
+            _read(maps, draw.gmap, shape, config.noise).to(self.device),
+            draw,
+            native_sd=patch.native_sd.to(self.device),
+            order=config.noise.order,
+            lengths=maps.frame,
+            start=maps.start,
+        )
         noisy, target = pair.noisy, pair.target
-        if float(torch.rand((), generator=generator)) < self.config.data.magnitude_probability:
-            noisy, target = _magnitude(noisy, target, generator)
-        noise_sd = pair.noise_sd.expand(noisy.shape)
-        return to_channels(noisy, noise_sd), to_channels(target, noise_sd)[:2]
+        if net.image == "magnitude" or _chance(config.data.magnitude_probability, generator):
+            noisy, target = _magnitude(noisy, target, zeroed=_chance(config.data.zeroed_background, generator))
+        told = pair.gmap if config.noise.told == "gmap" else pair.noise_sd
+        return to_channels(noisy, told, net=net), image_channels(target, net)
 
 
-def _magnitude(noisy: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Magnitudes of both; in a third, the background is set to zero, as vendors do."""
+def _chance(probability: float, generator: torch.Generator) -> bool:
+    return float(torch.rand((), generator=generator)) < probability
+
+
+def _magnitude(noisy: Tensor, target: Tensor, *, zeroed: bool) -> tuple[Tensor, Tensor]:
+    """Magnitudes of both; where `zeroed`, the background is set to zero, as vendors do."""
     noisy, target = noisy.abs(), target.abs()
-    if float(torch.rand((), generator=generator)) < 0.33:
+    if zeroed:
         inside = target > 0.05 * target.max()
         noisy, target = noisy * inside, target * inside
     return noisy, target
 
 
-def _crop(gmap: Tensor, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """A random window, flip and transposition of a g map."""
-    y, x = (int(torch.randint(n - m + 1, (), generator=generator)) for n, m in zip(gmap.shape, shape, strict=True))
-    window = gmap[y : y + shape[0], x : x + shape[1]]
-    flips = [d for d in (0, 1) if float(torch.rand((), generator=generator)) < 0.5]
-    window = window.flip(flips) if flips else window
-    return window.T if shape[0] == shape[1] and float(torch.rand((), generator=generator)) < 0.5 else window
+def _read(maps: Maps, index: int, shape: tuple[int, int], config: NoiseConfig) -> Tensor:
+    """The drawn g map: of the patch, or of the whole frame where filters come after g."""
+    whole = config.order == "g-then-filter"
+    if index == noise.NO_GMAP:
+        return torch.ones((1, *(maps.frame if whole else shape)))
+    return maps.read(index, whole=whole)
+
+
+@dataclass(frozen=True)
+class SimulatedMaps:
+    """g maps of simulated arrays (n, y, x), for a patch that has no frame of its own: a random window, flip, turn."""
+
+    maps: Float[Tensor, "n y x"]
+    frame: tuple[int, int]
+    start: tuple[int, int]
+    shape: tuple[int, int]
+    flips: tuple[int, ...]
+    turned: bool
+
+    @classmethod
+    def drawn(
+        cls, maps: Tensor, shape: tuple[int, int], config: NoiseConfig, generator: torch.Generator
+    ) -> "SimulatedMaps":
+        """Draw the window, and the size of the frame: the maps' own where g comes before the filters."""
+
+        def pick(low: int, high: int) -> int:
+            return low + int(torch.randint(high - low, (), generator=generator))
+
+        n_y, n_x = maps.shape[-2:]
+        start = (pick(0, n_y - shape[0] + 1), pick(0, n_x - shape[1] + 1))
+        flips = tuple(d for d in (-2, -1) if pick(0, 2))
+        turned = bool(pick(0, 2)) and n_y == n_x
+        low, high = FRAME_LENGTHS
+        lengths = (max(shape[0], pick(low, high)), max(shape[1], pick(low, high)))
+        frame = (n_y, n_x) if config.order == "g-then-filter" else lengths
+        return cls(maps, frame, start, shape, flips, turned)
+
+    @property
+    def count(self) -> int:
+        return len(self.maps)
+
+    def read(self, index: int, *, whole: bool) -> Float[Tensor, "1 y x"]:
+        """The map, flipped and turned as a whole, then cut."""
+        found = self.maps[index].flip(self.flips) if self.flips else self.maps[index]
+        found = found.T if self.turned else found
+        (y, x), (height, width) = self.start, self.shape
+        return found[None] if whole else found[None, y : y + height, x : x + width]
