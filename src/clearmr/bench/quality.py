@@ -1,59 +1,58 @@
-"""What the default model does to scenes it never saw, at known SNR: gains, bias, what it makes of noise and of none."""
+"""The quality table: clearmr's default models and the peers on data they never saw; and whether they can be trusted.
 
+Data: what `--data` names, else simulated. PSNR's data range is the largest clean magnitude inside; foreground and
+object are voxels above 10 % of the maximum. Volumes and frames are cut at the foreground's middle, for time.
+"""
+
+import functools
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from clearmr import road
+from clearmr.bench import entrants, quality_data, quality_real, quality_rows, quality_trust
 from clearmr.bench.timing import Options
-from clearmr.denoiser import Denoiser
-from clearmr.evaluate import complex_noise, evaluate
-from clearmr.scan import SnrImage
-from clearmr.simulate import simulate
 
-SCENES: dict[str, dict[str, Any]] = {
-    "cine": {"matrix": (1, 144, 144), "n_frames": 10},
-    "phantom": {"matrix": (1, 160, 160)},
-    "brain": {"matrix": (32, 96, 96)},
+TITLES = {
+    "volumes": "T1w volumes, Rician noise in % of the maximum, level given: PSNR dB in the foreground / SSIM",
+    "cine": "Cine, real Gaussian noise in % of the range, level given: PSNR dB of the frames / SSIM",
+    "accelerated": "Complex series, g map of R = 4 given: PSNR dB of complex differences in the object / SSIM",
+    "repeats": "Real scans, no clean reference: gain in dB against the mean of the other repeats",
 }
-SNRS = (3.0, 5.0, 10.0, 20.0)
-SEED = 11
-OBJECT = 0.15  # of the largest magnitude
-ONE = torch.ones(1, 1, 1, 1)
+
+Row = dict[str, Any]
+Job = tuple[str, Callable[[], Row | list[Row]]]
 
 
-def run(options: Options) -> dict[str, Any]:
-    """Per scene and SNR (mean of the object over the noise SD): PSNR gain in dB, mean signal ratio, magnitude gain."""
-    denoiser = road.denoiser(model=options.model)
-    entry: dict[str, Any] = {}
-    for scene, size in SCENES.items():
-        truth = simulate(scene, n_coils=2, seed=SEED, **size).truth
-        inside = truth.abs() > OBJECT * truth.abs().max()
-        unit = (truth / truth.abs()[inside].mean()).to(torch.complex64)
-        entry[scene] = {f"SNR {snr:g}": _at(denoiser, snr * unit, inside) for snr in SNRS}
-    entry["pure noise"] = {"SD left": _noise_left(denoiser)}
-    return entry
+def run(options: Options, sizes: quality_data.Sizes | None = None) -> dict[str, Any]:
+    """Rows per group of `TITLES`, and "trust": lesions, mean signal, removed noise per SNR, and pure noise.
+
+    Raises InputError for an unknown model or data that cannot be read.
+    """
+    sizes = sizes or quality_data.Sizes()
+    for is_complex in (True, False):
+        road.denoiser(model=options.model, is_complex=is_complex)
+    data = quality_data.collect(options.data, sizes)
+    jobs = _jobs(data, options, sizes)
+    found: dict[str, Any] = {group: [] for group in (*TITLES, "trust")}
+    for done, (group, job) in enumerate(jobs, 1):
+        result = job()
+        found[group] += result if isinstance(result, list) else [result]
+        options.progress(done, len(jobs))
+    found = {group: rows for group, rows in found.items() if rows}
+    return {**found, "pure noise, SD left": quality_trust.pure_noise(options, sizes)}
 
 
-def _at(denoiser: Denoiser, clean: Tensor, inside: Tensor) -> dict[str, float]:
-    noisy = clean + complex_noise(ONE, clean.shape, torch.Generator().manual_seed(SEED))
-    result, unchanged = (denoiser(SnrImage(image, ONE, ONE, "given")).image for image in (noisy, clean))
-    of_magnitude = denoiser(SnrImage(noisy.abs(), ONE, ONE, "given")).image
-    return {
-        "PSNR gain": _gain(clean, noisy, result),
-        "mean signal": float(result.abs()[inside].mean() / clean.abs()[inside].mean()),
-        "PSNR gain, magnitude": _gain(clean, noisy, of_magnitude),
-        "mean signal, magnitude": float(of_magnitude[inside].mean() / clean.abs()[inside].mean()),
-        "change of a noise-free image": float((unchanged - clean).norm() / clean.norm()),
+def _jobs(data: quality_data.Data, options: Options, sizes: quality_data.Sizes) -> list[Job]:
+    cases = {
+        "volumes": quality_rows.volumes(data),
+        "cine": quality_rows.cine(data),
+        "accelerated": quality_rows.accelerated(sizes),
     }
-
-
-def _gain(clean: Tensor, noisy: Tensor, result: Tensor) -> float:
-    before, after = (evaluate(clean.abs(), image.abs())["psnr"] for image in (noisy, result))
-    return after - before
-
-
-def _noise_left(denoiser: Denoiser) -> float:
-    noise = complex_noise(ONE, torch.Size((10, 1, 128, 128)), torch.Generator().manual_seed(SEED))
-    return float(denoiser(SnrImage(noise, ONE, ONE, "given")).image.abs().square().mean() / 2) ** 0.5
+    jobs: list[Job] = [
+        (group, functools.partial(entrants.row, case, options)) for group, found in cases.items() for case in found
+    ]
+    for case in quality_real.repeats(data, sizes):
+        jobs.append(("repeats", functools.partial(quality_real.row, case, options)))
+    for scene in quality_trust.scenes(sizes):
+        jobs.append(("trust", functools.partial(quality_trust.rows, scene, options, sizes)))
+    return jobs

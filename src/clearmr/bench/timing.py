@@ -3,17 +3,25 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
+
+from clearmr.denoiser import Progress, no_progress
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Options:
-    """threads: CPU threads, 0 for all cores; model: of the denoise entry, None for the default one."""
+    """threads: CPU threads, 0 for all cores; model: of the denoise and quality entries, None for the default one.
+
+    data: images that the quality entry judges, none for simulated ones; progress: called after each of its rows.
+    """
 
     threads: int = 0
     model: str | None = None
+    data: tuple[Path, ...] = ()
+    progress: Progress = no_progress
 
 
 def best_of(function: Callable[[], Result], *, runs: int) -> tuple[float, Result]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clearmr import bench
-from clearmr.cli import common
+from clearmr.cli import common, quality_table
 
 NAME = "bench"
 EXAMPLE = "clearmr bench recon maps --json bench.json"
@@ -15,13 +15,17 @@ EXAMPLE = "clearmr bench recon maps --json bench.json"
 
 def run(
     names: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(bench.BENCHES)}; none: all.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model of the denoise entry.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the denoise and quality entries.")] = None,
+    data: Annotated[list[Path] | None, typer.Option(help="For quality: volume, series, repeats or PNG folder.")] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     threads: common.Threads = 0,
     force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Measure speed and memory here, against the peers that are installed (ismrmrd-python-tools, pygrappa)."""
+    """Measure speed, memory and quality here, against the peers that are installed.
+
+    Peers: ismrmrd-python-tools, pygrappa (pip install "clearmr[bench]"); BM4D, DIPY (pip install "clearmr[baselines]").
+    """
     common.refuse_existing([out] if out else [], force=force)
     import platform
 
@@ -33,11 +37,13 @@ def run(
     results: dict[str, Any] = {}
     with common.progress_bar("bench", quiet=quiet) as progress:
         for done, name in enumerate(chosen, 1):
-            results[name] = bench.run(name, bench.Options(threads, model))
+            results[name] = bench.run(name, bench.Options(threads, model, tuple(data or ()), progress))
             progress(done, len(chosen))
     machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     results |= {"machine": {**machine, "torch": torch.__version__}, "provenance": common.provenance()}
     common.emit(results)
+    if "quality" in results and not quiet:
+        quality_table.show(results["quality"])
     if out:
         common.write_json(results, out, force=force)
 

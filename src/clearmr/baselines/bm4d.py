@@ -1,0 +1,46 @@
+"""BM4D of its authors' package: Maggioni, Katkovnik, Egiazarian, Foi 2013; Mäkinen, Azzari, Foi 2020.
+
+The package takes real volumes with stationary noise of known SD. Complex images: real and imaginary parts apart.
+Noise that varies in space: divided by noise_sd before. Magnitudes: variance stabilisation (`rice`), as its authors do.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from clearmr.baselines import peers, rice
+from clearmr.scan import SnrImage
+
+PACKAGE = "bm4d"
+LICENCE = "binaries of Tampere University, non-commercial use only"
+NEEDS = "nothing but the noise level; planes of at least 8 x 8"
+
+
+@dataclass(frozen=True)
+class Bm4d:
+    """Blocks matched in the volume, or (fewer than 5 slices or frames) in the plane; default profile, both stages."""
+
+    name: str = PACKAGE
+
+    def __call__(self, image: SnrImage) -> SnrImage:
+        """Denoise along frames, or along z where there is one frame."""
+        work = _gaussian if peers.is_signed(image) else _rician
+        return peers.with_step(peers.in_unit_noise(image, work), self.name, PACKAGE)
+
+
+def load() -> Bm4d:
+    """The default profile."""
+    return Bm4d()
+
+
+def _gaussian(volume: np.ndarray) -> np.ndarray:
+    import bm4d
+
+    profile = bm4d.BM4DProfile() if volume.shape[2] >= 5 else bm4d.BM4DProfile2D()
+    profile.num_threads = torch.get_num_threads()
+    return bm4d.bm4d(volume, 1.0, profile=profile).reshape(volume.shape)
+
+
+def _rician(volume: np.ndarray) -> np.ndarray:
+    return rice.unstabilise(_gaussian(rice.stabilise(volume).astype(np.float32)))

@@ -1,0 +1,52 @@
+"""Non-local means of DIPY: Coupé et al. 2008; Descoteaux et al. 2008 for Rician noise.
+
+Magnitudes: the blockwise method, DIPY's default, `rician=True`, patch radius 2. Signed values (complex images, their
+real and imaginary parts apart; real images with Gaussian noise): the classic method, patches of 3^3 within 11^3, which
+we measured to be the better one there; DIPY averages squares, so that such values are lifted far above zero before.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from clearmr.baselines import peers
+from clearmr.scan import SnrImage
+
+PACKAGE = "dipy"
+LICENCE = "BSD-3-Clause"
+NEEDS = "nothing but the noise level"
+_LIFT = 1e4  # in noise SDs; distances between patches do not see it
+
+
+@dataclass(frozen=True)
+class NonLocalMeans:
+    """Rician for magnitudes, Gaussian for complex parts and real images with negative values."""
+
+    name: str = "nlm"
+
+    def __call__(self, image: SnrImage) -> SnrImage:
+        """Denoise along frames, or along z where there is one frame."""
+        work = _gaussian if peers.is_signed(image) else _rician
+        return peers.with_step(peers.in_unit_noise(image, work), self.name, PACKAGE)
+
+
+def load() -> NonLocalMeans:
+    """DIPY's settings as said above."""
+    return NonLocalMeans()
+
+
+def _rician(volume: np.ndarray) -> np.ndarray:
+    return _nlmeans(volume, rician=True, method="blockwise", patch_radius=2)
+
+
+def _gaussian(volume: np.ndarray) -> np.ndarray:
+    lifted = volume.astype(np.float64) + _LIFT
+    return _nlmeans(lifted, rician=False, method="classic", patch_radius=1) - _LIFT
+
+
+def _nlmeans(volume: np.ndarray, **options: Any) -> np.ndarray:
+    from dipy.denoise.nlmeans import nlmeans
+
+    return nlmeans(volume.astype(np.float64), 1.0, num_threads=torch.get_num_threads(), **options)
