@@ -6,3 +6,8 @@ class InputError(ValueError):
 
     def __init__(self, expected: str, found: str, todo: str) -> None:
         super().__init__(" ".join(f"expected {expected}; found {found}; {todo}".split()))
+        self.parts = (expected, found, todo)
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
+        """Pickled whole, so that a worker process can raise it."""
+        return type(self), self.parts

@@ -13,6 +13,10 @@ class Interrupted(Exception):
         self.step, self.steps, self.signal = step, steps, number
         super().__init__(f"stopped after step {step} of {steps} and saved: --resume goes on from there")
 
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, int, int]]:
+        """Pickled whole, so that a worker process can raise it."""
+        return type(self), (self.step, self.steps, self.signal)
+
 
 class Watch:
     """Within `with Watch() as watch`, `watch.signal` is the SIGTERM or SIGINT that came, else 0.
