@@ -5,10 +5,12 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,22 +29,20 @@ def lines(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def script(*arguments: object, torchrun: int = 0) -> subprocess.Popen[str]:
-    """`train_runs.py` as a process of its own, or as `torchrun` processes."""
-    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
-    command = [sys.executable, *many, str(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(command, text=True, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def in_a_child(work: Callable[[], object]) -> int:
-    """Run `work` in a forked child; its wait status."""
+def fork(work: Callable[[], object]) -> int:
+    """Run `work` in a forked child, which ends with 7 unless `work` ends it; its process id."""
     child = os.fork()
     if child == 0:
         try:
             work()
         finally:
             os._exit(7)
-    return os.waitpid(child, 0)[1]
+    return child
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """The wait status of a child that does `work`."""
+    return os.waitpid(fork(work), 0)[1]
 
 
 def same_runs(a: Path, b: Path) -> None:
@@ -146,24 +146,47 @@ def test_workers_change_nothing(whole: tuple[str, Path], tmp_path: Path) -> None
     same_runs(run, tmp_path / "two")
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sophia"])
-def test_two_processes_are_one_with_twice_the_batch(optimizer: str, tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    setting = {"optimizer": optimizer, "log_every": 1, "validate_every": 7, "steps": 15}
-    fit(one, batch=4, dropout=0.0, **setting)
-    arguments = [part for name, value in setting.items() for part in (f"--{name}", value)]
-    process = script(two, "--batch", 2, "--dropout", 0, *arguments, torchrun=2)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+def together(run: Path, rank: int, port: int, **settings: Any) -> None:
+    """Process `rank` of two, with the environment that torchrun gives."""
+    local = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {name: str(value) for name, value in {**local, **meeting}.items()}
+    fit(run, batch=2, dropout=0.0, **settings)
+    os._exit(0)
+
+
+def same_curves(one: Path, two: Path, steps: int) -> None:
     a, b = lines(one), lines(two)
-    assert [line["step"] for line in b] == list(range(1, 16))
+    assert [line["step"] for line in b] == list(range(1, steps + 1))
     for name in ("loss", "learning_rate"):
-        torch.testing.assert_close(
-            torch.tensor([line[name] for line in b]), torch.tensor([line[name] for line in a]), rtol=1e-4, atol=1e-6
-        )
+        found, wanted = (torch.tensor([line[name] for line in run]) for run in (b, a))
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
     assert b[6]["validation"] == pytest.approx(a[6]["validation"], rel=1e-4)
     first, second = weights(one), weights(two)
     assert all(torch.allclose(first[name], second[name], rtol=1e-3, atol=1e-5) for name in first)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sophia"])
+def test_two_processes_are_one_with_twice_the_batch(optimizer: str, tmp_path: Path) -> None:
+    settings = {"optimizer": optimizer, "log_every": 1, "validate_every": 7, "steps": 15}
+    fit(tmp_path / "one", batch=4, dropout=0.0, **settings)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = [fork(lambda rank=rank: together(tmp_path / "two", rank, port, **settings)) for rank in (0, 1)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    same_curves(tmp_path / "one", tmp_path / "two", 15)
+
+
+def test_torchrun_is_followed(tmp_path: Path) -> None:
+    fit(tmp_path / "one", batch=4, dropout=0.0, log_every=1, validate_every=7, steps=8)
+    given = ("--batch", 2, "--dropout", 0, "--log_every", 1, "--validate_every", 7, "--steps", 8)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", SCRIPT]
+    process = subprocess.run(
+        [*map(str, (*command, tmp_path / "two", *given))], text=True, capture_output=True, timeout=120
+    )
+    assert process.returncode == 0, process.stderr
+    same_curves(tmp_path / "one", tmp_path / "two", 8)
 
 
 def test_dropout_is_drawn_anew_at_each_step_and_leaves_the_callers_generator(tmp_path: Path) -> None:

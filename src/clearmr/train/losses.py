@@ -30,8 +30,9 @@ def perpendicular(prediction: Net5D, target: Net5D, *, epsilon: float = 1e-3) ->
     """The perpendicular loss of Terpstra et al. 2022: mean of P + | |X| - |Y| |.
 
     P = |Im(X conj Y)| / |X|, the part of Y perpendicular to X, and 2 |Y| - that where the phases differ by more than
-    pi / 2: it grows from 0 to 2 |Y| with the phase error. Every modulus is sqrt(|.|^2 + epsilon^2), in the data's
-    unit, so that the gradient is finite at X = 0. Raises InputError for one channel, which has no phase.
+    pi / 2: it grows from 0 to 2 |Y| with the phase error, flat at pi / 2, so it needs another term beside it. Every
+    modulus is sqrt(|.|^2 + epsilon^2), in the data's unit, so that the gradient is finite at X = 0. Raises InputError
+    for one channel, which has no phase.
     """
     if prediction.shape[1] != 2:
         todo = "set loss.perpendicular=0 for magnitude images"
