@@ -1,6 +1,7 @@
 """g-factor maps to shape noise with: R = 1 and 2..8 of simulated coil arrays (Fig. 1a of Xue et al. 2025)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,12 +20,28 @@ def simulated_gmaps(n_arrays: int, generator: torch.Generator, *, size: int = SI
     """Maps (n, y, x) of `n_arrays` arrays of 8 to 32 coils: GRAPPA calibrated on a disc with 32 lines, R = 1..8."""
     maps = [torch.ones(size, size)]
     for _ in range(n_arrays):
-        n_coils = int(torch.randint(8, 33, (), generator=generator))
-        distance = 1.05 + 0.4 * float(torch.rand((), generator=generator))
-        seed = int(torch.randint(2**31, (), generator=generator))
-        csm = coil_maps((1, size, size), n_coils=n_coils, distance=distance, seed=seed)
-        maps += _of_array(csm, generator)
+        maps += _of_array(_drawn_array(size, generator), generator)
     return torch.stack(maps)
+
+
+def array_gmaps(shape: tuple[int, int], generator: torch.Generator) -> tuple[tuple[int, ...], Float[Tensor, "r y x"]]:
+    """(accelerations, maps (R, y, x)) of one such array: R = 2, 3 ... as far as it reaches, over frames of `shape`."""
+    maps = torch.stack(_of_array(_drawn_array(SIZE, generator), generator))
+    fitted = F.interpolate(maps[None], size=shape, mode="bilinear", align_corners=True)[0]
+    return tuple(range(2, 2 + len(maps))), fitted
+
+
+def usable(gmap: Tensor) -> bool:
+    """Whether anybody would scan with this g: its median over the object (g > 0) is at most `MEDIAN_MAX`."""
+    inside = gmap[gmap > 0]
+    return bool(len(inside)) and bool(inside.median() <= MEDIAN_MAX)
+
+
+def _drawn_array(size: int, generator: torch.Generator) -> Tensor:
+    n_coils = int(torch.randint(8, 33, (), generator=generator))
+    distance = 1.05 + 0.4 * float(torch.rand((), generator=generator))
+    seed = int(torch.randint(2**31, (), generator=generator))
+    return coil_maps((1, size, size), n_coils=n_coils, distance=distance, seed=seed)
 
 
 def _of_array(csm: Tensor, generator: torch.Generator) -> list[Tensor]:
@@ -42,7 +59,7 @@ def _of_array(csm: Tensor, generator: torch.Generator) -> list[Tensor]:
         except InputError:  # fewer coils than the factor needs: no such map
             break
         found = gmap(unmixing(kernel, unit))[0]
-        if found.median() > MEDIAN_MAX:
+        if not usable(found):
             break
         maps.append(found.clamp(max=GMAP_MAX))
     return maps
