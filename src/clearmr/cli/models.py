@@ -1,5 +1,6 @@
-"""`clearmr models`: the networks that ship with the package."""
+"""`clearmr models`: the networks that ship with the package, and the architectures that it can train."""
 
+import dataclasses
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,11 @@ from clearmr.errors import InputError
 
 EXAMPLES = {"list": "clearmr models list --json", "show": "clearmr models show snraware-tiny"}
 
-app = typer.Typer(help="The networks that ship with the package.")
+app = typer.Typer(help="The networks that ship with the package, and those that it can train.")
 
 
 def _cards() -> list[dict[str, Any]]:
+    """The bundled models, with their cards."""
     from clearmr import methods
 
     cards = []
@@ -27,21 +29,37 @@ def _cards() -> list[dict[str, Any]]:
     return cards
 
 
+def _architectures() -> list[dict[str, Any]]:
+    """The networks of Table 2 of Xue et al. 2025, counted without taking memory for them."""
+    from clearmr.methods.snraware import model
+
+    rows = []
+    for name in model.TABLE2_ARCHITECTURES:
+        net = model.table2(name)
+        count, published = model.parameters(net), model.TABLE2_PARAMETERS[name]
+        channels = {"channels in": model.channels_in(net), "channels out": model.channels_out(net)}
+        row = {"name": name, "method": "snraware", "parameters": count, "bundled": False, "table 2": published}
+        rows.append(row | channels | {"net": dataclasses.asdict(net)})
+    return rows
+
+
 @app.command(name="list", epilog=f"Example: [b]{EXAMPLES['list']}[/b]")
 def list_models(as_json: common.AsJson = False) -> None:
-    """Name, method and number of parameters of each model."""
-    rows = [{k: v for k, v in card.items() if k != "card"} for card in _cards()]
+    """Name, method and number of parameters: models with weights, then architectures to train."""
+    shown = ("name", "method", "parameters", "bundled", "table 2")
+    rows = [{k: v for k, v in row.items() if k in shown} for row in (*_cards(), *_architectures())]
     if as_json:
         common.emit(rows)
         return
     for row in rows:
-        typer.echo(f"{row['name']:24s} {row['method']:12s} {row['parameters']:>12,} parameters")
+        kind = "bundled" if row["bundled"] else f"to train; Table 2: {row['table 2']:,}"
+        typer.echo(f"{row['name']:24s} {row['method']:12s} {row['parameters']:>12,} parameters  {kind}")
 
 
 @app.command(epilog=f"Example: [b]{EXAMPLES['show']}[/b]")
 def show(name: Annotated[str, typer.Argument(help="As clearmr models list says.")]) -> None:
-    """The model card as JSON: data, licence, recipe, command, measured figures."""
-    cards = {card["name"]: card for card in _cards()}
-    if name not in cards:
-        raise InputError(f"a model among {', '.join(cards) or '(none)'}", name, "see clearmr models list")
-    common.emit(cards[name])
+    """As JSON, a model's card (data, licence, recipe, figures) or an architecture's configuration and count."""
+    known = {row["name"]: row for row in (*_architectures(), *_cards())}
+    if name not in known:
+        raise InputError(f"a model among {', '.join(known)}", name, "see clearmr models list")
+    common.emit(known[name])

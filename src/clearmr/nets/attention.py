@@ -15,10 +15,10 @@ Conv = Callable[[int, int], nn.Module]
 class TokenAttention(nn.Module):
     """Softmax attention (Vaswani et al. 2017) between the tokens of a pattern.
 
-    (B, C_in, T, H, W) -> (B, C_out, T, H, W). Query, key, value and output are convolutions `conv`, so tokens know their surroundings and no position is added.
-    heads: at most; the greatest common divisor with the channels is taken. size: H, W of the training patch at this
-    level. Scores are the mean product of query and key times the root of the length of a token of that patch: the
-    usual 1 / sqrt(length) there, and the same sharpness on frames of any other size.
+    (B, C_in, T, H, W) -> (B, C_out, T, H, W). Query, key, value and output are convolutions `conv`, so tokens know
+    their surroundings and no position is added. heads: at most; the greatest common divisor with the channels is
+    taken. size: H, W of the training patch at this level. Scores are the mean product of query and key times the root
+    of the length of a token of that patch: the usual 1 / sqrt(length) there, and as sharp on frames of any other size.
 
     The softmax does not see a number added to all keys, so the bias of the keys, a third of `qkv.bias`, has no effect.
     """

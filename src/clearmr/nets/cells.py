@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearmr.axes import Net5D, NetOut
-from clearmr.nets.convolutions import FrameConv
+from clearmr.nets.convolutions import FrameConv, by_frames
 
 
 class Conv3x3x3(nn.Conv3d):
@@ -80,7 +80,13 @@ class Mixer(nn.Module):
         self.second = FrameConv(4 * channels, channels)
 
     def forward(self, x: Net5D) -> NetOut:
-        return by_frames(lambda part: self.second(self.activation(self.first(part))), x)
+        return by_frames(self._frames, x)
+
+    def _frames(self, x: Net5D) -> NetOut:
+        hidden = self.first(x)
+        if torch.is_grad_enabled():
+            return self.second(self.activation(hidden))
+        return self.second(F.leaky_relu_(hidden, float(self.activation.weight)))
 
 
 class PreNormCell(nn.Module):
@@ -113,20 +119,3 @@ class PreNormCell(nn.Module):
             return x
         kept = torch.rand((len(x), 1, 1, 1, 1), device=x.device) >= self.drop
         return x * (kept.to(x.dtype) / (1 - self.drop))
-
-
-VOXELS_AT_ONCE = 2**17
-
-
-def by_frames(function: Callable[[Tensor], Tensor], x: Net5D) -> NetOut:
-    """function, which treats each frame alone, over all frames; some at a time where no gradient needs them all."""
-    step = max(1, VOXELS_AT_ONCE // (x.shape[0] * x.shape[-2] * x.shape[-1]))
-    if torch.is_grad_enabled() or step >= x.shape[2]:
-        return function(x)
-    first = function(x[:, :, :step])
-    # In channels-last, like what comes in: a plain `cat` would hold everything twice.
-    out = first.new_empty((x.shape[0], x.shape[2], *x.shape[3:], first.shape[1])).permute(0, 4, 1, 2, 3)
-    out[:, :, :step] = first
-    for start in range(step, x.shape[2], step):
-        out[:, :, start : start + step] = function(x[:, :, start : start + step])
-    return out

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from clearmr.axes import Net5D, NetOut
 from clearmr.nets.cells import Place
@@ -30,7 +31,7 @@ class Down(nn.Module):
         super().__init__()
         self.merge = FrameConv(4 * channels_in, channels_out, kernel=1, bias=False)
 
-    def forward(self, x: Net5D) -> NetOut:
+    def forward(self, x: Net5D) -> Float[Tensor, "B C_out T H//2 W//2"]:
         return self.merge(rearrange(x, "b c t (h i) (w j) -> b (c i j) t h w", i=2, j=2))
 
 
@@ -41,7 +42,7 @@ class Up(nn.Module):
         super().__init__()
         self.conv = FrameConv(channels_in, channels_out, bias=False)
 
-    def forward(self, x: Net5D) -> NetOut:
+    def forward(self, x: Net5D) -> Float[Tensor, "B C_out T 2*H 2*W"]:
         frames = F.interpolate(x.transpose(1, 2).flatten(0, 1), scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.conv(frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2))
 

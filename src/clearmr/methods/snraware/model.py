@@ -153,9 +153,8 @@ class Table2Net(nn.Module):
     def forward(self, x: Net5D) -> NetOut:
         height, width = x.shape[-2:]
         features = in_float32(self.head, pad_to_multiple(x, self.backbone.stride))
-        out = self.backbone(features)
-        n = features.shape[1]
-        out = torch.cat([out[:, :n] + features, out[:, n:]], dim=1)
+        out = self.backbone(features).float()
+        out[:, : features.shape[1]] += features
         return in_float32(self.tail, out)[..., :height, :width]
 
     @torch.no_grad()
@@ -163,8 +162,8 @@ class Table2Net(nn.Module):
         self.tail.weight *= 0.1
         for channel in range(len(self.tail.weight)):
             self.head.weight[channel] = 0
-            self.head.weight[channel, channel, 1, 1] = 1
-            self.tail.weight[channel, channel, 1, 1] = 1 / self.backbone.passes_input
+            self.head.weight[channel, channel, 0, 1, 1] = 1
+            self.tail.weight[channel, channel, 0, 1, 1] = 1 / self.backbone.passes_input
         assert self.head.bias is not None
         self.head.bias[: len(self.tail.weight)] = 0
 
