@@ -56,7 +56,7 @@ def tiny() -> Scale:
     """Four networks of a quarter of the width and one cell per block; minutes each on one CPU thread."""
     data = DataConfig(
         patch=(8, 32, 32),
-        batch=4,
+        batch=2,
         single_frame_probability=0.0,
         magnitude_probability=0.0,
         synthetic=0.0,
@@ -68,7 +68,7 @@ def tiny() -> Scale:
         data=data,
         loss=LossConfig(epsilon=1.0),
         loop=LoopConfig(
-            steps=250, learning_rate=2e-3, average_decay=0.98, bf16=True, save_every=125, validate_every=50
+            steps=300, learning_rate=2e-3, average_decay=0.98, bf16=True, save_every=100, validate_every=100
         ),
     )
     sizes = simulated.Sizes((1, 64, 64), (16, 64, 64), 12, 64, training=4, leaves=8, judged=3, subjects=2, arrays=6)
