@@ -178,6 +178,7 @@ def test_two_processes_are_one_with_twice_the_batch(optimizer: str, tmp_path: Pa
     same_curves(tmp_path / "one", tmp_path / "two", 15)
 
 
+@pytest.mark.slow
 def test_torchrun_is_followed(tmp_path: Path) -> None:
     fit(tmp_path / "one", batch=4, dropout=0.0, log_every=1, validate_every=7, steps=8)
     given = ("--batch", 2, "--dropout", 0, "--log_every", 1, "--validate_every", 7, "--steps", 8)
@@ -233,6 +234,16 @@ def test_bf16_keeps_float32_parameters(tmp_path: Path) -> None:
     fit(tmp_path, net=Watched(2, 2, 1), bf16=True, steps=3)
     assert set(seen) - {None} == {torch.bfloat16}
     assert {value.dtype for value in weights(tmp_path).values()} == {torch.float32}
+
+
+def test_gradients_are_clipped(tmp_path: Path) -> None:
+    net, norms = small_net(), []
+
+    def look(done: int, total: int, **info: float) -> None:
+        norms.append(float(torch.stack([p.grad.norm() for p in net.parameters() if p.grad is not None]).norm()))
+
+    fit(tmp_path, net=net, clip_norm=1e-3, steps=5, progress=look)
+    assert len(norms) == 5 and norms == pytest.approx([1e-3] * 5, rel=1e-3)
 
 
 def test_metrics_hold_the_mean_loss_since_the_line_before(tmp_path: Path) -> None:
