@@ -14,12 +14,12 @@ import pytest
 import typer
 
 import clearmr
-from clearmr.cli import COMMANDS, app, common, models
+from clearmr.cli import COMMANDS, GROUPS, app, common
 from clearmr.report import Results
 from cli_runs import done, halving_model, raw_file, run, scan, tiny_model
 
-EXAMPLES = [command.EXAMPLE for command in COMMANDS] + list(models.EXAMPLES.values())
-COMMAND_PATHS = [[command.NAME] for command in COMMANDS] + [["models", name] for name in models.EXAMPLES]
+EXAMPLES = [c.EXAMPLE for c in COMMANDS] + [e for group in GROUPS.values() for e in group.EXAMPLES.values()]
+COMMAND_PATHS = [[command.NAME] for command in COMMANDS] + [[g, name] for g in GROUPS for name in GROUPS[g].EXAMPLES]
 
 
 def test_help_is_fast_and_loads_no_torch() -> None:
@@ -195,7 +195,8 @@ def test_models_are_listed_and_shown() -> None:
     rows = json.loads(done("models", "list", "--json").out)
     assert isinstance(rows, list)
     for row in rows:
-        assert {"name", "parameters", "bundled"} <= set(row) and row["bundled"] is True and row["parameters"] > 0
+        assert {"name", "parameters", "bundled"} <= set(row) and row["parameters"] > 0
+    for row in (row for row in rows if row["bundled"]):
         assert row["name"] in done("models", "list").out
         assert json.loads(done("models", "show", row["name"]).out)["card"]["sha256"]
 
@@ -226,30 +227,6 @@ def test_the_demo_simulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert abs(z.mean()) < 0.05 and z.real.std() == pytest.approx(1, abs=0.05) == z.imag.std()
     assert results.metrics["noisy"]["psnr"] > 0
     assert (tmp_path / "demo" / "cine.h5").is_file()
-
-
-def test_training_ends_in_a_model_that_denoises(tmp_path: Path) -> None:
-    from clearmr.methods.snraware import corpus
-
-    corpus_folder = tmp_path / "corpus"
-    corpus_folder.mkdir()
-    done("recon", raw_file(tmp_path / "a.h5", scan("cine", matrix=(1, 48, 48), n_frames=4)), "-o",
-         corpus_folder / "case.nii.gz")  # fmt: skip
-    (corpus_folder / "SOURCE.txt").write_text("mine")
-    settings = ["loop.steps=2", "loop.bf16=false", "net.channels=4,8", "net.cells=1", "data.patch=2,16,16",
-                "data.batch=1", "data.coil_arrays=1", "data.synthetic=0"]  # fmt: skip
-    flags = [word for setting in settings for word in ("--set", setting)]
-    data = ("-d", corpus_folder, "--validation", corpus_folder)
-    found = done("train", "snraware", "-o", tmp_path / "run", *data, *flags)
-    assert found.err.count("left out") == 2 * 4  # text, JSON and two maps, twice
-    assert corpus.clean_series  # the room that was trained
-    done("denoise", tmp_path / "a.h5", "-o", tmp_path / "o.npz", "--model", tmp_path / "run" / "model.safetensors")
-    card = json.loads((tmp_path / "run" / "model.json").read_text())
-    assert card["config"]["loop"]["steps"] == 2 and card["provenance"]["input"] == [str(corpus_folder / "case.nii.gz")]
-    again = run("train", "snraware", "-o", tmp_path / "run", *data, *flags)
-    assert again.code == 2 and "--resume" in again.err
-    longer = [f.replace("steps=2", "steps=3") for f in flags]
-    done("train", "snraware", "-o", tmp_path / "run", *data, *longer, "--resume")
 
 
 def test_snr_of_a_scan_agrees_with_what_is_promised(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Prepared corpora: layout, windows that lie where they say, the split by subject; series in memory; warps."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -17,6 +18,13 @@ from cli_runs import scan
 
 ONE = torch.ones(1, 1, 1, 1)
 SHAPES = {"cine": (9, 1, 40, 36), "volume": (1, 34, 38, 36), "perfusion": (7, 5, 40, 36), "still": (1, 1, 40, 36)}
+
+
+ALIGNED = config.DataConfig(warped=0.0, synthetic=0.0, single_frame_probability=0.0, magnitude_probability=0.0)
+
+
+def samples(series: store.StoredSeries, settings: config.SnrAwareConfig) -> pairs.Samples:
+    return pairs.Samples(patches.PatchSampler([series], [], settings.data), torch.ones(1, 64, 64), settings, 0)
 
 
 def numbered(shape: tuple[int, ...]) -> torch.Tensor:
@@ -82,7 +90,9 @@ def test_an_aligned_window_brings_its_own_noise_and_maps(name: str, tmp_path: Pa
         else:
             z = slice(z.start, z.start + n_frames)
         assert torch.equal(patch.clean, whole.image[t, z, y, x].reshape(n_frames, 16, 12))
-        assert torch.equal(patch.native_sd.expand(n_frames, 16, 12), whole.noise_sd[0, z, y, x].expand(n_frames, 16, 12))
+        assert torch.equal(
+            patch.native_sd.expand(n_frames, 16, 12), whole.noise_sd[0, z, y, x].expand(n_frames, 16, 12)
+        )
         assert patch.maps.frame == shape[2:] and patch.maps.start == (y.start, x.start) and patch.maps.count == 3
         assert torch.equal(patch.maps.read(0, whole=False), torch.ones(1, 16, 12))
         rows = z if slices > 1 else slice(0, 1)
@@ -134,9 +144,8 @@ def test_only_what_a_window_names_is_read(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
     for warped in (0.0, 1.0):
-        data = config.DataConfig(patch=(4, 32, 32), warped=warped, synthetic=0.0, single_frame_probability=0.0)
-        made = pairs.Samples(patches.PatchSampler([series], [], data), torch.ones(1, 64, 64), config.SnrAwareConfig(data=data), 0)  # fmt: skip
-        made(0, 0)
+        data = dataclasses.replace(ALIGNED, patch=(4, 32, 32), warped=warped)
+        samples(series, config.SnrAwareConfig(data=data))(0, 0)
     assert 0 < max(read) < 4 * 100 * 100 * 8  # of 40 frames of 300 x 300
 
 
@@ -144,12 +153,10 @@ def test_samples_of_a_corpus_tell_the_exact_noise(tmp_path: Path) -> None:
     flat = entry((3, 1, 48, 48))
     flat = store.Entry(**{**vars(flat), "image": torch.full((3, 1, 48, 48), 200 + 0j), "noise_sd": 0 * flat.noise_sd})
     series = stored(tmp_path, a=flat)["a"]
-    data = config.DataConfig(patch=(3, 48, 48), warped=0.0, synthetic=0.0, single_frame_probability=0.0, magnitude_probability=0.0)  # fmt: skip
+    data = dataclasses.replace(ALIGNED, patch=(3, 48, 48))
     for order in ("filter-then-g", "g-then-filter"):
         noise = config.NoiseConfig(order=order)  # type: ignore[arg-type]
-        made = pairs.Samples(
-            patches.PatchSampler([series], [], data), torch.ones(1, 64, 64), config.SnrAwareConfig(noise, data=data), 0
-        )
+        made = samples(series, config.SnrAwareConfig(noise, data=data))
         ratios = []
         for step in range(60):
             inputs, target = made(step, 0)

@@ -12,7 +12,7 @@ from clearmr.methods.snraware import config, leaves, noise, pairs, patches, sche
 from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw
 
 PAPER = config.NoiseConfig()
-# Every filter an axis can get: 5 Gaussians x (whole, or 4 partial Fourier fractions cut on either side) x 5 resolutions.
+# Every filter an axis can get: 5 Gaussians x (whole, or 4 fractions of it cut on either side) x 5 resolutions.
 FILTERS = [
     AxisFilter(gaussian, partial, low, resolution)
     for gaussian, partial, low, resolution in itertools.product(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import typer
 
 import clearmr
-from clearmr.cli import bench, demo, denoise, evaluate, models, recon, report, simulate, snr, train
+from clearmr.cli import bench, demo, denoise, evaluate, models, recon, report, reproduce, simulate, snr, train
 from clearmr.errors import InputError
 
-COMMANDS = (demo, simulate, recon, denoise, evaluate, snr, report, train, bench)
+COMMANDS = (demo, simulate, recon, denoise, evaluate, snr, report, reproduce, bench)
+GROUPS = {"train": train, "models": models}  # each with an `app`, and EXAMPLES of its subcommands
 # typer's own copy of click or the real one, by version: the base of what it raises for a wrong command line.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 # The user's disk, not our fault.
@@ -29,7 +30,8 @@ app = typer.Typer(
 
 for command in COMMANDS:
     app.command(name=command.NAME, epilog=f"Example: [b]{command.EXAMPLE}[/b]")(command.run)
-app.add_typer(models.app, name="models")
+for group, module in GROUPS.items():
+    app.add_typer(module.app, name=group)
 
 
 def _version(show: bool) -> bool:

@@ -49,15 +49,17 @@ def make_pair(
     filters mix the g of neighbours, and noise_sd says to what.
     """
     g = gmap if gmap.ndim == 3 else gmap[None]
-    if order == "g-then-filter":
-        shaped, sd = noise.shaped_then_filtered(clean.shape, g, draw, start=start)
-        g = g[:, start[0] : start[0] + clean.shape[-2], start[1] : start[1] + clean.shape[-1]]
-    else:
-        shaped, sd = noise.filtered_noise(clean.shape, draw, lengths=lengths, device=clean.device) * g, g
     scale = (draw.sigma**2 + 1) ** -0.5
+    if order == "g-then-filter":
+        values, sd = noise.shaped_then_filtered(clean.shape, g, draw, start=start)
+        g = g[:, start[0] : start[0] + clean.shape[-2], start[1] : start[1] + clean.shape[-1]]
+        added = values * (draw.sigma * scale)
+    else:
+        values, sd = noise.filtered_noise(clean.shape, draw, lengths=lengths, device=clean.device), g
+        added = values * (draw.sigma * scale * g)
+    target = clean * scale
     told = ((draw.sigma * sd) ** 2 + native_sd**2).sqrt() * scale
-    noisy = clean if draw.noise_free else clean + draw.sigma * shaped
-    return Pair(noisy * scale, clean * scale, told, g)
+    return Pair(target if draw.noise_free else target + added, target, told, g)
 
 
 def to_channels(series: Tensor, noise_map: Tensor, *, net: NetConfig | None = None) -> Float[Tensor, "C T H W"]:

@@ -130,11 +130,12 @@ def _stored(folder: Path, line: Mapping[str, Any]) -> "StoredSeries":
 
 
 @functools.lru_cache(maxsize=OPEN_FILES)
-def _opened(path: Path, process: int) -> h5py.File:
-    """The file, kept open; `process` because handles do not live through a fork."""
+def _opened(path: Path, process: int) -> dict[str, h5py.Dataset]:
+    """The arrays of a file that is kept open; `process` because handles do not live through a fork."""
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        file = h5py.File(path, "r")
+        return {name: file[name] for name in ("image", "noise_sd", "gmaps")}
+    except (OSError, KeyError) as error:
         raise InputError("a whole HDF5 series", f"{path} ({error})", "prepare the corpus again") from error
 
 
