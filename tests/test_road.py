@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_two_frames_or_slices_are_enough_for_an_estimate(shape: tuple[int, ...],
 
 
 def test_a_denoiser_keeps_the_contract() -> None:
-    denoiser = road.denoiser(model=halving_model(), memory_bytes=1e8)
+    denoiser = road.denoiser(model=halving_model(), memory="1G")
     assert isinstance(denoiser, Denoiser)
     noisy = replace(image(), spacing=(3.0, 2.0, 1.0), affine=np.eye(4), header="mine")
     before = noisy.image.clone()
@@ -69,9 +70,35 @@ def test_a_denoiser_keeps_the_contract() -> None:
 
 
 @pytest.mark.parametrize("options", [{"method": "magic"}, {"model": "no-such-model"}])
-def test_an_unknown_method_or_model(options: dict[str, str]) -> None:
+def test_an_unknown_method_or_model(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"magic|no-such-model"):
         road.denoiser(**options)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [("4G", 4e9), ("800M", 8e8), ("1.5 gb", 1.5e9), ("2GiB", 2 * 2**30), ("512MiB", 2**29), ("3e9", 3e9), (1e9, 1e9)],
+)
+def test_sizes_are_read_as_people_write_them(size: str | float, expected: float) -> None:
+    assert road.bytes_of(size) == expected
+
+
+@pytest.mark.parametrize("size", ["", "G", "lots", "-2G", "0", "inf", "nan", "4 apples", float("nan"), -1.0])
+def test_what_is_no_size_is_said(size: str | float) -> None:
+    with pytest.raises(InputError, match=r"--memory as a size.*4G"):
+        road.bytes_of(size)
+
+
+@pytest.mark.parametrize("is_complex", [True, False])
+def test_strength_batch_and_along_reach_the_denoiser(is_complex: bool) -> None:
+    noisy = image() if is_complex else replace(image(), image=image().image.abs())
+    full = clearmr.denoise(noisy, model=halving_model(), precision="float32")
+    half = clearmr.denoise(
+        noisy, model=halving_model(), strength=0.5, along="none", batch=2, memory=2e9, precision="float32"
+    )
+    torch.testing.assert_close(half.image, (noisy.image + full.image) / 2)
+    step = half.meta["steps"][-1]
+    assert (step["strength"], step["along"], step["batch"], step["precision"]) == (0.5, "none", 2, "float32")
 
 
 def test_the_noise_of_an_average_is_that_of_its_parts() -> None:

@@ -9,14 +9,13 @@ import torch
 
 from clearmr.errors import InputError
 from clearmr.methods import METHODS, room
-from clearmr.methods.snraware import config, method, presence, tiles
+from clearmr.methods.snraware import config, method, presence
 from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, filtered_noise
 from clearmr.scan import SnrImage
 
 ONE = torch.ones(1, 1, 1, 1)
 FILTERS = [
-    AxisFilter(*values)
-    for values in itertools.product((0.0, 0.8, 2.25), (1.0, 0.7, 0.55), (False, True), (1.0, 0.65))
+    AxisFilter(*values) for values in itertools.product((0.0, 0.8, 2.25), (1.0, 0.7, 0.55), (False, True), (1.0, 0.65))
 ]
 
 
@@ -38,64 +37,6 @@ def test_every_room_has_fit_and_load(name: str) -> None:
     assert callable(room(name).fit) and callable(room(name).load)
     with pytest.raises(InputError, match="snraware"):
         room("unheard-of")
-
-
-@pytest.mark.parametrize("shape", [(5, 1, 24, 20), (1, 6, 24, 20), (1, 1, 17, 23), (3, 2, 16, 16)])
-@pytest.mark.parametrize("magnitude", [False, True])
-def test_denoiser_keeps_shape_dtype_and_input(shape: tuple[int, ...], magnitude: bool) -> None:
-    noisy = image(shape, magnitude=magnitude)
-    before = noisy.image.clone()
-    result = random_denoiser()(noisy)
-    assert result.image.shape == noisy.image.shape and result.image.dtype == noisy.image.dtype
-    assert torch.equal(noisy.image, before) and result.noise_sd is noisy.noise_sd
-    assert [s["name"] for s in result.meta["steps"]] == ["recon", "denoise"]
-
-
-def test_denoiser_follows_the_unit_of_the_image() -> None:
-    noisy = image()
-    scaled = dataclasses.replace(noisy, image=noisy.image * 1e-6, noise_sd=noisy.noise_sd * 1e-6)
-    a, b = random_denoiser()(noisy).image, random_denoiser()(scaled).image
-    torch.testing.assert_close(b * 1e6, a, rtol=1e-3, atol=1e-3)
-
-
-def test_zero_noise_map_is_refused() -> None:
-    with pytest.raises(InputError, match="needs no denoising"):
-        random_denoiser()(dataclasses.replace(image(), noise_sd=0 * ONE))
-
-
-def test_saved_model_denoises_alike(tmp_path: Path) -> None:
-    denoiser, path = random_denoiser(), tmp_path / "m.safetensors"
-    method.save(denoiser, path, {"licence": "MIT"})
-    loaded = method.load(path)
-    torch.testing.assert_close(loaded(image()).image, denoiser(image()).image, rtol=5e-3, atol=5e-3)
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(InputError, match="SHA-256"):
-        method.load(path)
-
-
-def test_unknown_model_is_refused() -> None:
-    with pytest.raises(InputError, match="no-such-model"):
-        method.load("no-such-model")
-
-
-def test_tiles_cover_and_join_exactly() -> None:
-    x = torch.randn(3, 20, 130, 70)
-    joined = tiles.apply(
-        lambda c: 2 * c[:2], x, memory_bytes=16 * 60 * 48 * tiles.BYTES_PER_VOXEL, report=lambda *_: None
-    )
-    torch.testing.assert_close(joined, 2 * x[:2])
-
-
-def test_too_little_memory_is_said() -> None:
-    with pytest.raises(InputError, match="GB of memory"):
-        tiles.tile_shape((64, 256, 256), 1e6)
-
-
-@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 40, 8), (64, 64, 8), (33, 17, 16), (1000, 48, 16)])
-def test_spans_cover_with_overlap(length: int, tile: int, overlap: int) -> None:
-    found = tiles.spans(length, tile, overlap)
-    assert found[0].start == 0 and found[-1].stop == length
-    assert all(a.stop - b.start >= overlap for a, b in itertools.pairwise(found))
 
 
 def test_settings_are_read_by_type_and_refused_by_name() -> None:

@@ -113,6 +113,7 @@ def _say(
     written: list[Path], denoised: "SnrImage", judged: dict[str, Any], seconds: float, quiet: bool, as_json: bool
 ) -> None:
     common.say_warnings(denoised, quiet=quiet)
+    done = denoised.meta["steps"][-1]
     if as_json:
         common.emit(
             {
@@ -124,13 +125,26 @@ def _say(
                 "snr": judged["snr"],
                 "warnings": judged["warnings"],
                 "seconds": seconds,
+                **{key: done[key] for key in ("device", "precision", "tiles", "strength") if key in done},
             }
         )
     sd, noise = judged["statistics"]["sd"], denoised.noise_source
     common.say(
         f"{written[0]}: {common.shape(denoised.image)} (frame, z, y, x), noise {noise}, "
-        f"removed {sd:.2f} of its SD, {seconds} s",
+        f"removed {sd:.2f} of its SD, {seconds} s{_how(done)}",
         quiet=quiet,
     )
     for path in written[1:]:
         common.say(f"{path}", quiet=quiet)
+
+
+def _how(done: dict[str, Any]) -> str:
+    """What is out of the ordinary in how it was done, and the hardware."""
+    parts = [f" on {done['device']}"] if "device" in done else []
+    if "precision" in done:
+        parts.append(f" in {done['precision']}")
+    if done.get("tiles", 1) > 1:
+        parts.append(f", {done['tiles']} tiles")
+    if done.get("strength", 1) < 1:
+        parts.append(f", at strength {done['strength']:g}")
+    return "".join(parts)

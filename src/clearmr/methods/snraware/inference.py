@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
-from clearmr.methods.snraware import layout, presence, ranges, tiles
+from clearmr.methods.snraware import layout, pairs, presence, ranges, tiles
+from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 
 PRECISIONS = ("auto", "float32", "bf16")
@@ -77,13 +78,14 @@ class SnrAware:
         return dataclasses.replace(image, image=out, meta=_with_step(image, step, warnings))
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
-        if image.is_complex and self._of("image", "complex") == "magnitude":
+        if image.is_complex and self.config.image == "magnitude":
             todo = "name a model for complex images (see clearmr models list), or give the magnitude"
             raise InputError(f"a magnitude image for the model {self.name}", "a complex image", todo)
 
-    def _of(self, key: str, default: Any) -> Any:
-        """A setting of the network, as its card says."""
-        return self.card.get("net", {}).get(key, default)
+    @property
+    def config(self) -> NetConfig:
+        """The network, as its card says."""
+        return NetConfig(**self.card.get("net", {}))
 
     def _step(self) -> dict[str, Any]:
         step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
@@ -91,13 +93,9 @@ class SnrAware:
 
     def channels(self, series: Tensor, noise_sd: Tensor, gmap: Tensor, unit: Tensor) -> Net5D:
         """(B, T, H, W) and its maps in SNR units, as the network was trained: (B, C, T, H, W), C = 1, 2 or 3."""
-        parts = [series.real if series.is_complex() else series]
-        if self._of("image", "complex") == "complex":
-            parts.append(series.imag if series.is_complex() else torch.zeros_like(series))
-        parts = [part / unit for part in parts]
-        if self._of("noise_map", True):
-            parts.append(gmap if self.card.get("told") == "gmap" else noise_sd / unit)
-        return torch.stack([part.float() for part in parts], 1)
+        maps = gmap if self.card.get("told") == "gmap" else noise_sd / unit
+        parts = zip(series / unit, maps, strict=True)
+        return torch.stack([pairs.to_channels(part, told, net=self.config).float() for part, told in parts])
 
     def run(self, channels: Net5D, *, bf16: bool) -> NetOut:
         """The network on one tile, on its device; the result in float32 on the CPU."""
@@ -168,7 +166,8 @@ class _Work:
         height, width = parts[0].shape[-2:]
 
         def cut(window: tuple[slice, slice, slice]) -> Tensor:
-            return self.denoiser.channels(*(_window(part, window) for part in parts), unit)
+            series, noise_sd, gmap = (_window(part, window) for part in parts)
+            return self.denoiser.channels(series, noise_sd, gmap, unit)
 
         out = tiles.apply(self._tile, cut, self.plan, report=self._report)[..., :height, :width]
         if self.series.is_complex():

@@ -1,13 +1,13 @@
 """What the network's T axis is: time, depth, or nothing. Views only: no voxel is copied or moved."""
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from torch import Tensor
 
 from clearmr.errors import InputError
 
 Along = Literal["time", "depth", "none"]
-ALONG = ("auto", "time", "depth", "none")
+ALONG = ("auto", *get_args(Along))
 ENOUGH_FRAMES = 4  # from this many on, neighbours in time say more of a voxel than neighbours in depth
 
 
@@ -22,8 +22,9 @@ def resolve(along: str, shape: tuple[int, ...]) -> Along:
         if frames > 1 and (frames >= ENOUGH_FRAMES or frames > slices):
             return "time"
         return "depth" if slices > 1 else "none"
-    if along == "time" or along == "depth" or along == "none":
-        return along
+    for known in get_args(Along):
+        if along == known:
+            return cast(Along, known)
     raise InputError(f"--along {', '.join(ALONG)}", along or "nothing", "choose one of them")
 
 

@@ -11,7 +11,7 @@ FLATTEST = 0.02  # quantile of the local SD
 # Where a receiver's filter rolls off at the edges of the readout, 0.44 was seen in noise that is there.
 ABSENT_COMPLEX, ABSENT_MAGNITUDE = 0.3, 0.25
 SIGNAL = 3.0  # local mean over noise SD that counts as signal
-AT_ONCE = 2**20  # voxels: what bounds the memory of looking
+AT_ONCE = 2**18  # voxels: looking takes about 300 bytes for each of them
 
 
 def noise_found(series: Inexact[Tensor, "T H W"], noise_sd: Inexact[Tensor, "T H W"]) -> float:
