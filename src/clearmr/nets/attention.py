@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from clearmr.axes import Net5D, NetOut
-from clearmr.nets.tokens import TokenPattern, cut, from_tokens, present, to_tokens, token_length
+from clearmr.nets.tokens import TokenPattern, arranged, cut, from_tokens, present, to_tokens, token_length
 
 Conv = Callable[[int, int], nn.Module]
 
@@ -43,7 +43,8 @@ class TokenAttention(nn.Module):
 
     def forward(self, x: Net5D) -> NetOut:
         where = cut(self.pattern, x.shape[2:], shifted=self.shifted)
-        query, key, value = (to_tokens(part, where, self.heads) for part in self.qkv(x).chunk(3, dim=1))
+        parts = arranged(self.qkv(x), self.pattern).chunk(3, dim=1)
+        query, key, value = (to_tokens(part, where, self.heads) for part in parts)
         mask = present(where, batch=len(x), device=x.device)
         scale = math.sqrt(self.reference) / query.shape[-1]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,15 +23,9 @@ def block(cell: CellAt, channels_in: int, channels_out: int, size: tuple[int, in
     return nn.Sequential(*(cell(Place(channels_out if i else channels_in, channels_out, size, i)) for i in range(n)))
 
 
-class Down(nn.Module):
+def down(channels_in: int, channels_out: int) -> nn.Module:
     """Each 2 x 2 pixels become the channels of one, mixed to channels_out (patch merging, Liu et al. 2021)."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        self.merge = FrameConv(4 * channels_in, channels_out, kernel=1, bias=False)
-
-    def forward(self, x: Net5D) -> Float[Tensor, "B C_out T H//2 W//2"]:
-        return self.merge(rearrange(x, "b c t (h i) (w j) -> b (c i j) t h w", i=2, j=2))
+    return nn.Conv3d(channels_in, channels_out, (1, 2, 2), (1, 2, 2), bias=False)
 
 
 class Up(nn.Module):
@@ -66,7 +59,7 @@ class HRNet(nn.Module):
         self.block11 = block(cell, c1, c1, half, cells)
         self.out0 = block(cell, c0, c0, size, cells)
         self.out1 = block(cell, c1, c1, half, cells)
-        self.down, self.down_across = Down(c0, c1), Down(c0, c1)
+        self.down, self.down_across = down(c0, c1), down(c0, c1)
         self.up_across, self.up = Up(c1, c0), Up(c1, c1)
 
     def forward(self, x: Net5D) -> NetOut:
@@ -97,7 +90,7 @@ class SkipUNet(nn.Module):
         self.bridge = block(cell, c1, c1, quarter, cells)
         self.decoder1 = block(cell, 2 * c1, c0, half, cells)
         self.decoder0 = block(cell, 2 * c0, c0, size, cells)
-        self.down0, self.down1 = Down(c0, c0), Down(c1, c1)
+        self.down0, self.down1 = down(c0, c0), down(c1, c1)
         self.up1, self.up0 = Up(c1, c1), Up(c0, c0)
 
     def forward(self, x: Net5D) -> NetOut:
