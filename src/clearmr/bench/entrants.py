@@ -10,7 +10,6 @@ from torch import Tensor
 
 from clearmr import baselines, road
 from clearmr.bench.timing import Options
-from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.evaluate import evaluate
 from clearmr.scan import SnrImage
@@ -44,28 +43,38 @@ class Case:
 def row(case: Case, options: Options) -> dict[str, Any]:
     """PSNR in dB, SSIM and seconds of every entrant, the noisy image among them; margin over the best peer in dB."""
     given = case.problem()
-    found: dict[str, dict[str, Any]] = {"noisy": judged(given, given.noisy.image)}
-    image = case.own(given.noisy)
-    began = time.perf_counter()
-    own = case.back(road.denoise(image, model=options.model).image)
-    found[OWN] = judged(given, own) | {"seconds": time.perf_counter() - began}
+
+    def own(image: SnrImage) -> SnrImage:
+        return road.denoise(case.own(image), model=options.model)
+
+    def judge(result: Tensor) -> dict[str, Any]:
+        return judged(given, result)
+
+    found = {"noisy": judge(given.noisy.image)}
+    found[OWN] = entered(own, given.noisy, lambda result: judge(case.back(result)))
+    found |= peers(given.noisy, judge)
+    return {"data": case.data, "noise": case.noise, "entrants": found, **margin(found, "psnr")}
+
+
+def peers(image: SnrImage, judge: Callable[[Tensor], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What `judge` says of every baseline's result, or why it was skipped."""
+    found: dict[str, dict[str, Any]] = {}
     for name in baselines.BASELINES:
-        found[name] = _peer(name, given)
-    return {"data": case.data, "noise": case.noise, "entrants": found, **margin(found)}
+        reason = baselines.absent(baselines.room(name).PACKAGE)
+        found[name] = {"skipped": reason} if reason else entered(baselines.load(name), image, judge)
+    return found
 
 
-def _peer(name: str, given: Problem) -> dict[str, Any]:
-    """A peer's figures, or why it was skipped."""
-    found = baselines.room(name)
-    if reason := baselines.absent(found.PACKAGE):
-        return {"skipped": reason}
-    denoiser: Denoiser = baselines.load(name)
+def entered(
+    denoise: Callable[[SnrImage], SnrImage], image: SnrImage, judge: Callable[[Tensor], dict[str, Any]]
+) -> dict[str, Any]:
+    """Figures and seconds of one entrant; "skipped" with its own words where the image is none that it takes."""
     began = time.perf_counter()
     try:
-        result = denoiser(given.noisy).image
+        result = denoise(image).image
     except InputError as error:
         return {"skipped": str(error)}
-    return judged(given, result) | {"seconds": time.perf_counter() - began}
+    return {**judge(result), "seconds": time.perf_counter() - began}
 
 
 def judged(given: Problem, result: Tensor) -> dict[str, Any]:
@@ -74,13 +83,12 @@ def judged(given: Problem, result: Tensor) -> dict[str, Any]:
     return {"psnr": figures["psnr"], "ssim": figures["ssim"], "mean signal": figures["mean_signal_ratio"]}
 
 
-def margin(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The best peer, and how far above it clearmr lies in dB."""
-    peers = {name: found[name]["psnr"] for name in baselines.BASELINES if "psnr" in found.get(name, {})}
-    if not peers:
-        return {"best peer": None, "margin": None}
-    best = max(peers, key=lambda name: peers[name])
-    return {"best peer": best, "margin": found[OWN]["psnr"] - peers[best]}
+def margin(found: Mapping[str, Mapping[str, Any]], figure: str) -> dict[str, Any]:
+    """The best peer by `figure` (dB), and how far above it clearmr lies; None where there is nothing to compare."""
+    rivals = {name: value for name in baselines.BASELINES if (value := found[name].get(figure)) is not None}
+    best = max(rivals, key=lambda name: rivals[name], default=None)
+    own = found[OWN].get(figure)
+    return {"best peer": best, "margin": None if best is None or own is None else own - rivals[best]}
 
 
 def noise_like(image: Tensor, seed: int) -> Tensor:

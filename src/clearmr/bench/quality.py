@@ -29,8 +29,7 @@ def run(options: Options, sizes: quality_data.Sizes | None = None) -> dict[str, 
     Raises InputError for an unknown model or data that cannot be read.
     """
     sizes = sizes or quality_data.Sizes()
-    for is_complex in (True, False):
-        road.denoiser(model=options.model, is_complex=is_complex)
+    road.denoiser(model=options.model)
     data = quality_data.collect(options.data, sizes)
     jobs = _jobs(data, options, sizes)
     found: dict[str, Any] = {group: [] for group in (*TITLES, "trust")}

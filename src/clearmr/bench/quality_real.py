@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clearmr import baselines, road
-from clearmr.bench.entrants import OWN, noise_like
+from clearmr import road
+from clearmr.bench.entrants import OWN, entered, margin, noise_like, peers
 from clearmr.bench.quality_data import SEED, Data, Sizes, foreground
 from clearmr.bench.timing import Options
-from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
 SNR_ADDED = 5.0  # mean over the object, of a single complex image with noise added
@@ -78,25 +76,15 @@ def _added(name: str, image: SnrImage) -> Repeat:
 def row(case: Repeat, options: Options) -> dict[str, Any]:
     """Per entrant the gain in dB over the noisy repeat, noise of the reference taken off both; margin to the best."""
     before = _error(case, case.single.image)
-    began = time.perf_counter()
-    result = road.denoise(case.single, model=options.model).image
-    found: dict[str, Any] = {OWN: _gain(case, result, before) | {"seconds": time.perf_counter() - began}}
-    for name in baselines.BASELINES:
-        found[name] = _peer(name, case, before)
-    peers = {name: found[name]["gain"] for name in baselines.BASELINES if found[name].get("gain") is not None}
-    best = max(peers, key=lambda name: peers[name]) if peers else None
-    own = found[OWN]["gain"]
-    margin = own - peers[best] if best and own is not None else None
-    return {"data": case.data, "noise": case.noise, "entrants": found, "best peer": best, "margin": margin}
 
+    def judge(result: Tensor) -> dict[str, Any]:
+        return _gain(case, result, before)
 
-def _peer(name: str, case: Repeat, before: float) -> dict[str, Any]:
-    if reason := baselines.absent(baselines.room(name).PACKAGE):
-        return {"skipped": reason}
-    try:
-        return _gain(case, baselines.load(name)(case.single).image, before)
-    except InputError as error:
-        return {"skipped": str(error)}
+    def own(image: SnrImage) -> SnrImage:
+        return road.denoise(image, model=options.model)
+
+    found = {OWN: entered(own, case.single, judge), **peers(case.single, judge)}
+    return {"data": case.data, "noise": case.noise, "entrants": found, **margin(found, "gain")}
 
 
 def _gain(case: Repeat, result: Tensor, before: float) -> dict[str, Any]:

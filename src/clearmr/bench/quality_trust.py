@@ -18,7 +18,8 @@ from clearmr.simulate import simulate
 
 CNR = 5.0  # of the lesions, in noise SDs
 RADIUS = 1.5  # voxels: a disc of 9 pixels in every frame of a series, a ball of 19 voxels in a volume
-SPACING = 16  # voxels between lesions
+INNER, OUTER = 2.5, 3.5  # voxels: the shell of background about a lesion
+SPACING = 9  # voxels between lesions
 OBJECT = 0.3  # of the largest magnitude: where lesions are put and means are taken
 SNRS = (5.0, 10.0, 20.0)
 ONE = level(1.0)
@@ -73,7 +74,10 @@ def _figures(denoiser: Denoiser, scene: Scene, snr: float, draws: int) -> dict[s
         )
     names = ("lesion contrast kept", "mean signal", "removed / noise_sd, object", "removed / noise_sd, smooth areas")
     means = torch.tensor(found).mean(0).tolist()
-    return {**dict(zip(names, means, strict=True)), "lesions": _count(scene.inside) * draws}
+    unchanged = denoiser(SnrImage(clean, ONE, ONE, "given")).image
+    change = float((unchanged - clean).abs().norm() / clean.abs().norm())
+    rest = {"lesions": _count(scene.inside) * draws, "change of a noise-free image": change}
+    return {**dict(zip(names, means, strict=True)), **rest}
 
 
 def add_noise(clean: Tensor, seed: int) -> Tensor:
@@ -89,18 +93,25 @@ def spread(removed: Tensor) -> float:
 
 
 def lesion_masks(inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Lesions on a grid inside the object, and a shell of background about each; bool (frame, z, y, x).
+    """Lesions wherever the object has room for them, and a shell of background about each; bool (frame, z, y, x).
 
-    Every frame of a series has them at the same places; those that would touch the edge are left out.
+    Every frame of a series has them at the same places; none touches the object's edge or another.
     """
-    seeds = torch.zeros(inside.shape, dtype=torch.float32)
-    depth = inside.shape[1]
-    planes = slice(0, 1) if depth == 1 else slice(SPACING // 2, None, SPACING)
-    seeds[:, planes, SPACING // 2 :: SPACING, SPACING // 2 :: SPACING] = 1.0
-    room = ~grow(~inside.all(0, keepdim=True).expand(inside.shape), 3.5)
-    seeds = seeds * room
-    lesions = grow(seeds > 0, RADIUS)
-    return lesions, grow(seeds > 0, 3.5) & ~grow(seeds > 0, 2.5)
+    seeds = torch.zeros(inside.shape, dtype=torch.bool)
+    edge = torch.ones_like(inside[:1])
+    edge[:, slice(1, -1) if inside.shape[1] > 1 else slice(None), 1:-1, 1:-1] = False
+    for z, y, x in _places(~grow(edge | ~inside.all(0, keepdim=True), OUTER)[0]):
+        seeds[:, z, y, x] = True
+    return grow(seeds, RADIUS), grow(seeds, OUTER) & ~grow(seeds, INNER)
+
+
+def _places(room: Tensor) -> list[tuple[int, int, int]]:
+    """Voxels (z, y, x) of `room`, the first that come, at least `SPACING` apart along one axis."""
+    left, found = torch.nonzero(room), []
+    while len(left):
+        found.append((int(left[0, 0]), int(left[0, 1]), int(left[0, 2])))
+        left = left[(left - left[0]).abs().max(1).values >= SPACING]
+    return found
 
 
 def grow(mask: Tensor, radius: float) -> Tensor:
