@@ -88,6 +88,17 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path: Path) -> None:
         assert said in refused(tmp_path, "train", "prepare", *args, "-o", tmp_path / "corpus", "--quiet")
 
 
+def test_folders_are_searched_to_their_depth(tmp_path: Path) -> None:
+    for name in ("sub-03", "sub-04"):
+        (tmp_path / "study" / name / "anat").mkdir(parents=True)
+        magnitude(tmp_path / "study" / name / "anat" / "T1w.npz")
+    (tmp_path / "study" / ".git").mkdir()
+    (tmp_path / "study" / ".git" / "x.npz").write_bytes(b"no image")
+    done("train", "prepare", tmp_path / "study", "-o", tmp_path / "corpus", "--quiet")
+    series = json.loads((tmp_path / "corpus" / "index.json").read_text())["series"]
+    assert [line["subject"] for line in series] == ["sub-03", "sub-04"]
+
+
 def test_force_replaces_no_folder_but_a_corpus(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

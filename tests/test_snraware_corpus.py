@@ -14,6 +14,7 @@ from clearmr import recon
 from clearmr.errors import InputError
 from clearmr.methods.snraware import config, corpus, gmaps, leaves, pairs, patches, prepare, store
 from clearmr.scan import SnrImage
+from clearmr.train import stream
 from cli_runs import scan
 
 ONE = torch.ones(1, 1, 1, 1)
@@ -162,6 +163,30 @@ def test_samples_of_a_corpus_tell_the_exact_noise(tmp_path: Path) -> None:
             inputs, target = made(step, 0)
             ratios.append(((inputs[:, :2] - target) / inputs[:, 2:]).square().mean())
         assert float(torch.stack(ratios).mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_workers_and_ranks_make_the_same_items(tmp_path: Path) -> None:
+    series = stored(tmp_path, a=entry((12, 1, 40, 36)), b=entry(SHAPES["volume"]))
+    data = dataclasses.replace(ALIGNED, patch=(3, 16, 16), warped=0.4, single_frame_probability=0.3, batch=2)
+    settings = config.SnrAwareConfig(data=data)
+    made = pairs.Samples(patches.PatchSampler([*series.values()], [], data), torch.ones(2, 64, 64), settings, 0)
+    here = list(stream.batches(made, 2, 6, rank=0, workers=0, pin=False))  # opens the files before workers fork
+    there = list(stream.batches(made, 2, 6, rank=0, workers=2, pin=False))
+    both = dataclasses.replace(settings, data=dataclasses.replace(data, batch=1))
+    half = pairs.Samples(patches.PatchSampler([*series.values()], [], both.data), torch.ones(2, 64, 64), both, 0)
+    ranks = [list(stream.batches(half, 2, 6, rank=rank, workers=1, pin=False)) for rank in (0, 1)]
+    for one, other, first, second in zip(here, there, *ranks, strict=True):
+        for part in (0, 1):
+            assert torch.equal(one[part], other[part])
+            assert torch.equal(one[part], torch.cat([first[part], second[part]]))
+
+
+def test_a_warped_series_is_made_no_louder_than_it_was_measured(tmp_path: Path) -> None:
+    series = stored(tmp_path, a=entry(SHAPES["cine"]))["a"]
+    made = sampler([series], warped=1.0, patch=(2, 16, 16))
+    drawn = [made.draw(2, torch.Generator().manual_seed(seed)) for seed in range(30)]
+    assert max(float(patch.native_sd.max()) for patch in drawn) <= 1 + 1e-5
+    assert all(patch.maps is None for patch in drawn)
 
 
 def test_a_corpus_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -63,15 +63,18 @@ def _is_trio(path: Path) -> bool:
 
 
 def _of_folder(folder: Path, quiet: bool) -> list[Path]:
+    """The files of a folder and of those in it, in order of their names; hidden ones are passed over."""
     from clearmr import formats
 
     found = []
-    for file in sorted(path for path in folder.iterdir() if path.is_file()):
-        is_map = file.name.removesuffix(".gz").removesuffix(".nii").endswith(("_noisesd", "_gmap"))
-        if is_map or not any(known.sniff(file) for known in formats.FORMATS):
-            common.say(f"left out: {file.name}, which is no image to train on", quiet=quiet)
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        is_map = path.name.removesuffix(".gz").removesuffix(".nii").endswith(("_noisesd", "_gmap"))
+        if path.is_dir():
+            found += [path] if _is_trio(path) else _of_folder(path, quiet)
+        elif is_map or not any(known.sniff(path) for known in formats.FORMATS):
+            common.say(f"left out: {path.name}, which is no image to train on", quiet=quiet)
         else:
-            found.append(file)
+            found.append(path)
     return found
 
 

@@ -61,18 +61,26 @@ class PatchSampler:
             return Patch(*series.cut_out(place, n_frames, self.config.patch[1:], generator))
         cuts = series.cuts()
         cut = cuts[int(torch.randint(len(cuts), (), generator=generator))]
-        frames = series.along(cut, generator)
-        return self._varied(frames, series.noise_sd / series.peak, n_frames, generator, scale=1 / series.peak)
+        frames, noise_sd = series.along(cut, generator), series.noise_sd / series.peak
+        most = 1 / max(noise_sd, 1e-6)  # louder than it was measured, a series is its own noise
+        return self._varied(frames, noise_sd, n_frames, generator, scale=1 / series.peak, most=most)
 
     def _varied(
-        self, source: Frames, native_sd: float, n_frames: int, generator: torch.Generator, *, scale: float = 1.0
+        self,
+        source: Frames,
+        native_sd: float,
+        n_frames: int,
+        generator: torch.Generator,
+        *,
+        scale: float = 1.0,
+        most: float = math.inf,
     ) -> Patch:
-        """Warped, magnitudes also re-contrasted and with a smooth phase, scaled to a random native SNR."""
+        """Warped, magnitudes also re-contrasted and with a smooth phase, scaled to a random native SNR up to `most`."""
         frames = _warped(source, n_frames, self.config.patch[1:], generator) * scale
         if not frames.is_complex():
             frames = _recontrast(frames, generator)
             frames = frames * torch.polar(torch.ones(()), _smooth_field(frames.shape[-2:], generator, math.pi))
-        low, high = self.config.native_snr
+        low, high = (min(snr, most) for snr in self.config.native_snr)
         snr = low * (high / low) ** _uniform(generator)
         clean = frames * snr * _breathing_contrast(n_frames, generator)
         return Patch(clean, torch.full((1, 1, 1), native_sd * snr))
