@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from clearmr.bench import networks
 from clearmr.methods.snraware.config import NetConfig
@@ -14,12 +15,23 @@ def test_patches_are_64_on_the_series_of_the_issue() -> None:
     assert networks.n_patches((30, 192, 160)) == 64
 
 
+def _here(job: networks.Job) -> networks.Measured:
+    seconds, peak_gb, out = networks._measure(job, networks.SHAPE)
+    return networks.Measured(seconds, peak_gb, torch.from_numpy(out))
+
+
+def test_a_process_of_its_own_gives_the_same() -> None:
+    job = networks.Job(NetConfig("hrnet-conv2d", channels=(4, 8), cells=1), False, 1, (slice(0, 2),) * 3)
+    assert torch.equal(networks._apart(job).out, _here(job).out)
+
+
 def test_whole_frames_are_compared_with_patches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(networks, "SHAPE", (17, 72, 70))
     monkeypatch.setattr(networks, "TIMED_PATCHES", 1)
     monkeypatch.setattr(
         networks, "table2", lambda name, norm="patch": NetConfig(name, channels=(4, 8), cells=1, norm=norm)
     )
+    monkeypatch.setattr(networks, "_apart", _here)
     done("bench", "networks", "--threads", "1", "--json", tmp_path / "b.json")
     found = json.loads((tmp_path / "b.json").read_text())["networks"]
     n = networks.n_patches((17, 72, 70))

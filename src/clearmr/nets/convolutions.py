@@ -41,7 +41,8 @@ class VolumeConv(nn.Conv3d):
 
 def by_frames(function: Callable[[Tensor], Tensor], x: Net5D) -> NetOut:
     """function, which treats each frame alone, over all frames; some at a time where no gradient needs them all."""
-    step = max(1, VOXELS_AT_ONCE // (x.shape[0] * x.shape[-2] * x.shape[-1]))
+    limit = VOXELS_AT_ONCE if x.device.type == "cpu" else 16 * VOXELS_AT_ONCE
+    step = max(1, limit // (x.shape[0] * x.shape[-2] * x.shape[-1]))
     if torch.is_grad_enabled() or step >= x.shape[2]:
         return function(x)
     first = function(x[:, :, :step])

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from clearmr.axes import Net5D
 from clearmr.errors import InputError
+from clearmr.nets.convolutions import by_frames
 
 
 class FrameNorm(nn.LayerNorm):
@@ -29,8 +30,10 @@ class VoxelNorm(nn.LayerNorm):
         super().__init__(channels)
 
     def forward(self, input: Net5D) -> Net5D:
-        channels_last = input.permute(0, 2, 3, 4, 1)
-        normed = F.layer_norm(channels_last, self.normalized_shape, self.weight, self.bias, self.eps)
+        return by_frames(self._frames, input)
+
+    def _frames(self, x: Net5D) -> Net5D:
+        normed = F.layer_norm(x.permute(0, 2, 3, 4, 1), self.normalized_shape, self.weight, self.bias, self.eps)
         return to_autocast(normed).permute(0, 4, 1, 2, 3)
 
 

@@ -64,8 +64,10 @@ class HRNet(nn.Module):
 
     def forward(self, x: Net5D) -> NetOut:
         x00 = self.block00(x)
-        x11 = self.block11(self.down(x00))
+        low = self.down(x00)
         x01 = self.block01(x00)
+        del x00  # what is not needed any more must not count at the peak
+        x11 = self.block11(low)
         y0 = self.out0(x01 + self.up_across(x11))
         y1 = self.out1(x11 + self.down_across(x01))
         return torch.cat([y0, self.up(y1)], dim=1)
