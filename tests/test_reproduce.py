@@ -14,6 +14,7 @@ from a_job import square
 from clearmr import evaluate, reproduce
 from clearmr.errors import InputError
 from clearmr.methods.snraware.config import NoiseConfig
+from clearmr.methods.snraware.model import build
 from clearmr.methods.snraware.schemes import SCHEMES
 from clearmr.reproduce import heart, jobs, published, results, snraware_data, snraware_runs, snraware_table2
 from clearmr.reproduce import snraware_table3 as table3
@@ -58,6 +59,15 @@ def test_scales_are_those_of_the_issue() -> None:
     assert (net.channels, net.cells, net.norm, net.noise_map) == ((64, 128), 6, "patch", True)
     recon = full.config("hrnet-cnnt", "without-recon")
     assert (recon.net.image, recon.net.noise_map) == ("magnitude", False)
+
+
+def test_networks_of_the_paper_s_size_take_what_is_judged() -> None:
+    full = snraware_runs.full()
+    sizes = dataclasses.replace(full.sizes, volume=(2, 128, 128), n_frames=2, judged=1, subjects=1, arrays=1)
+    config = full.config("unet-conv2d", "proposed")
+    series = snraware_data.judged_series(sizes, full.base.noise, full.base.data.native_snr)
+    out = snraware_runs.denoised(build(config.net), series[0].pair, config, "cpu")
+    assert out.shape == series[0].pair.noisy.shape == (2, 64, 64) and out.is_complex()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

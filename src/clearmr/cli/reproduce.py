@@ -57,7 +57,7 @@ def run(
     missing = [path for path in data or [] if not path.is_file()]
     if missing:
         raise InputError("images with --data", f"no file {missing[0]}", "name existing files")
-    used = common.set_up(device, 1 if device == "cpu" else threads)
+    used = common.set_up(device, threads)
     out.mkdir(exist_ok=True)
     clock = common.Clock()
     with common.progress_bar(name, quiet=quiet) as progress:

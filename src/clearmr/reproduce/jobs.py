@@ -3,7 +3,10 @@
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+import torch
 
 from clearmr.denoiser import Progress, no_progress
 
@@ -15,10 +18,12 @@ def run_all(
 ) -> list[dict[str, Any]]:
     """`function` of every job, in their order. It and the jobs must pickle, unless workers is 1: then it runs here.
 
-    An error in one job ends the others that have not begun, and is raised.
+    An error in one job ends the others that have not begun, and is raised. Here too on one thread, so that the number
+    of workers changes no bit.
     """
     if workers <= 1 or len(jobs) <= 1:
-        return [result for _, result in _here(function, jobs, progress)]
+        with one_thread():
+            return [result for _, result in _here(function, jobs, progress)]
     results: dict[int, dict[str, Any]] = {}
     for index, result in _beside(function, jobs, workers):
         results[index] = result
@@ -49,7 +54,16 @@ def _beside(
             raise
 
 
-def _one_thread() -> None:
-    import torch
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it torch uses one CPU thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
+
+def _one_thread() -> None:
     torch.set_num_threads(1)

@@ -90,8 +90,8 @@ def full() -> Scale:
         noise=NoiseConfig(),
         net=NetConfig(channels=(64, 128), norm="patch"),
         data=data,
-        loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=50000, learning_rate=5e-4, bf16=True, save_every=1000, validate_every=1000),
+        loss=LossConfig(gradient=1.0),
+        loop=LoopConfig(steps=50000, learning_rate=5e-4, bf16=True, save_every=1000, validate_every=1000, workers=8),
     )
     sizes = simulated.Sizes(
         (1, 128, 128), (48, 128, 128), 30, 64, training=32, leaves=64, judged=8, subjects=4, arrays=32

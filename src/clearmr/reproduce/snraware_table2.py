@@ -87,20 +87,26 @@ def table(found: Runs, scale: runs.Scale, scale_name: str) -> Results:
     """The table of what was found: a row per network and their mean, PSNR and SSIM per scheme, the paper's beside."""
     networks = _networks(found, scale)
     rows = [_row(found, network) for network in networks]
-    loop, data, net = scale.base.loop, scale.base.data, scale.base.net
-    settings = (
-        f"Scale {scale_name}: channels {net.channels}, {loop.steps} steps of {data.batch} patches of "
-        f"{' x '.join(map(str, data.patch))} for every network and scheme; mean +- SD over seeds."
-    )
     return Results(
         name="snraware-table2",
         scale=scale_name,
         title="SNRAware, Table 2: PSNR and SSIM by network and training scheme",
-        notes=(*NOTES, settings, _noisy(found)),
+        notes=(*NOTES, _settings(scale, scale_name), _noisy(found)),
         columns=("network", *(f"{kind} {LABELS[s]}" for kind in ("PSNR", "SSIM") for s in SCHEMES), *_paper_columns()),
         rows=(*rows, _mean_row(found, networks)),
         checks=checks(found, networks),
         figures={"runs": [{key: one[key] for key in one if key != "settings"} for one in found]},
+    )
+
+
+def _settings(scale: runs.Scale, name: str) -> str:
+    loop, data, net = scale.base.loop, scale.base.data, scale.base.net
+    patch = " x ".join(str(n) for n in data.patch)
+    loss = "Charbonnier" + (" and gradient" if scale.base.loss.gradient else "")
+    return (
+        f"Scale {name}, the same for every network and scheme: channels {net.channels}, {loop.steps} steps of "
+        f"{data.batch} patches of {patch}, {loop.optimizer}, {loss} loss (the paper's perpendicular term knows no "
+        "magnitudes). Mean +- SD over seeds."
     )
 
 

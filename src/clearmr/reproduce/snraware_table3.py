@@ -34,7 +34,7 @@ class Scale:
 
 
 SCALES = {
-    "tiny": Scale(Scan((1, 96, 96), 12, 16, 5, 120.0), Scan((1, 96, 96), 16, 16, 4, 50.0), series=4, replicas=16),
+    "tiny": Scale(Scan((1, 80, 80), 10, 16, 5, 120.0), Scan((1, 80, 80), 10, 16, 4, 50.0), series=3, replicas=8),
     "full": Scale(Scan((1, 192, 192), 30, 16, 5, 120.0), Scan((1, 192, 192), 60, 16, 4, 50.0), series=10, replicas=64),
 }
 Figures = dict[str, list[tuple[float, float]]]  # (before, after) of each series
