@@ -93,8 +93,9 @@ def _made(
     if isinstance(loaded, RawScan):
         scan = loaded if noise_scan is None else formats.load(path, noise_scan=noise_scan)
         entry, absent = prepare.from_scan(scan, subject=subject, estimate_noise=estimate_noise, device=device)  # type: ignore[arg-type]
-        for r, why in absent.items():
-            common.say(f"warning: {path.name}: no g map for R = {r}: {why}", quiet=quiet)
+        for why in dict.fromkeys(absent.values()):
+            left_out = ", ".join(str(r) for r in absent if absent[r] == why)
+            common.say(f"warning: {path.name}: no g map for R = {left_out}: {why}", quiet=quiet)
         return entry
     if noise_sd is not None:
         image = road.with_given_noise(loaded, noise_sd * loaded.gmap, source=str(noise_sd))

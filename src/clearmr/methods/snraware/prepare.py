@@ -34,7 +34,7 @@ def from_scan(
     image = recon.apply(scan, calibration, progress=progress)
     maps, absent = recon.gmaps_for(calibration, accelerations=range(2, min(MOST, scan.n_coils) + 1))
     too_many = range(max(2, scan.n_coils + 1), MOST + 1)
-    absent |= {r: f"{scan.n_coils} coil(s) cannot tell {r} aliased voxels apart" for r in too_many}
+    absent |= dict.fromkeys(too_many, f"{scan.n_coils} coil(s) tell no more aliased voxels apart")
     for r in [r for r, found in maps.items() if not gmaps.usable(found)]:
         absent[r] = f"its median over the object is over {gmaps.MEDIAN_MAX}"
         del maps[r]
