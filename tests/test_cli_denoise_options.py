@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 
 from clearmr import formats, road
-from clearmr.cli import denoise
+from clearmr.cli import app, denoise
 from clearmr.methods.snraware import cards, inference
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.methods.snraware.model import build
@@ -98,3 +101,12 @@ def test_json_says_how_it_was_done(tmp_path: Path) -> None:
     told = json.loads(done("denoise", tmp_path / "a.npz", "-o", tmp_path / "b.npz", *HALF, "--json").out)
     assert (told["device"], told["tiles"], told["strength"]) == ("cpu", 1, 1.0)
     assert told["precision"] in ("bf16", "float32")
+
+
+def test_the_examples_of_the_help_parse() -> None:
+    text = " ".join((denoise.run.__doc__ or "").split())
+    examples = re.findall(r"\[b\]clearmr denoise (.*?)\[/b\]", text)
+    assert len(examples) == 3
+    command: Any = typer.main.get_command(app)
+    for example in examples:
+        command.commands["denoise"].make_context("denoise", shlex.split(example))
