@@ -326,9 +326,20 @@ def test_a_state_that_is_none_is_refused(content: bytes | None, tmp_path: Path) 
         fit(tmp_path, resume=True)
 
 
-def test_an_unknown_optimizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="adamw, sophia"):
-        fit(tmp_path, optimizer="adam")
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"optimizer": "adam"}, "adamw, sophia"),
+        ({"steps": 0}, "loop.steps"),
+        ({"save_every": 0}, "loop.save_every"),
+        ({"workers": -1}, "loop.workers"),
+        ({"average_decay": 1.0}, "loop.average_decay"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(settings: dict[str, Any], named: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=named):
+        fit(tmp_path, **settings)
+    assert not checkpoint.begun(tmp_path)
 
 
 def test_missing_fabric_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,10 +381,12 @@ def test_seeds_differ_in_their_low_bits() -> None:
     assert len(seeds) == 1000 and stream.seed_of(1, 2) == stream.seed_of(1, 2)
 
 
-def test_first_process_is_told_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_process_is_told_by_torchrun_and_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launch.first_process()
-    monkeypatch.setenv("RANK", "1")
-    assert not launch.first_process()
+    for name in ("RANK", "SLURM_PROCID"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "1")
+            assert not launch.first_process()
 
 
 def test_broken_weights_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where training runs: one process, or several by Lightning Fabric, as torchrun, SLURM or the user says."""
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ def start(*, device: str, devices: int, nodes: int, strategy: str, bf16: bool) -
         from lightning_fabric import Fabric
     except ImportError as error:
         raise InputError("lightning-fabric to train", "not installed", "pip install 'clearmr[train]'") from error
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells every choice otherwise
     chosen = torch.device(device)
     if torch.distributed.is_torchelastic_launched():
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -43,4 +45,4 @@ def first_process() -> bool:
     """Whether this process is the one that writes files: always so where there is one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
-    return os.environ.get("RANK", "0") == "0" and os.environ.get("LOCAL_RANK", "0") == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

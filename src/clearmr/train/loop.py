@@ -13,7 +13,7 @@ from clearmr.train.losses import Loss
 from clearmr.train.settings import LoopConfig, learning_rate
 from clearmr.train.stopping import Interrupted, Watch
 from clearmr.train.stream import Batch, Samples
-from clearmr.train.work import BEST, Work, known_optimizer
+from clearmr.train.work import BEST, Work, check
 
 __all__ = ["Batch", "Interrupted", "LoopConfig", "Samples", "learning_rate", "train"]
 
@@ -45,7 +45,7 @@ def train(
     """
     if checkpoint.begun(run) and not resume:
         raise InputError("a new run folder", f"a run in {run}", "pass --resume or choose another folder")
-    known_optimizer(config)
+    check(config)
     fabric = launch.start(device=device, devices=devices, nodes=nodes, strategy=strategy, bf16=config.bf16)
     on = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(on), Watch() as watch:

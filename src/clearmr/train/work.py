@@ -182,17 +182,23 @@ class Work:
         if self.fabric.world_size == 1:
             return number
         told = torch.tensor(float(number), device=self.fabric.device)
-        return int(max(self.fabric.all_gather(told).tolist()))
+        return int(self.fabric.all_reduce(told, reduce_op="max"))
 
     def close(self) -> None:
         if self.record is not None:
             self.record.close()
 
 
-def known_optimizer(config: LoopConfig) -> None:
-    """Raises InputError where the optimiser is none of ours."""
+def check(config: LoopConfig) -> None:
+    """Raises InputError where a setting cannot be."""
     if config.optimizer not in ("adamw", "sophia"):
         raise InputError("an optimizer among adamw, sophia", config.optimizer, "set loop.optimizer")
+    for name in ("steps", "save_every", "validate_every", "log_every", "curvature_every"):
+        if getattr(config, name) < 1:
+            raise InputError(f"loop.{name} of at least 1", str(getattr(config, name)), f"set loop.{name}")
+    if config.workers < 0 or not 0 <= config.average_decay < 1:
+        found = f"{config.workers} and {config.average_decay}"
+        raise InputError("loop.workers >= 0 and 0 <= loop.average_decay < 1", found, "set them so")
 
 
 def _optimizer(net: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
