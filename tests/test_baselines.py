@@ -165,3 +165,17 @@ def test_variance_is_stabilised_and_the_inverse_has_no_bias(signal: float) -> No
 def test_the_stabiliser_rises_and_goes_on() -> None:
     values = rice.stabilise(np.linspace(0, 200, 4001))
     assert (np.diff(values) > 0).all() and math.isclose(np.diff(values)[-1], 0.05, rel_tol=1e-3)
+
+
+@pytest.mark.parametrize(("snr", "method"), [(5.0, "blockwise"), (40.0, "classic")])
+def test_nlm_gets_the_method_that_serves_it(snr: float, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("dipy.denoise.nlmeans")
+    seen = []
+
+    def record(volume: np.ndarray, sd: float, **options: object) -> np.ndarray:
+        seen.append((sd, options["method"], options["rician"]))
+        return volume
+
+    monkeypatch.setattr(package, "nlmeans", record)
+    nlm.load()(SnrImage(torch.full((1, 6, 8, 8), snr), ONE, ONE, "given"))
+    assert seen == [(1.0, method, True)]

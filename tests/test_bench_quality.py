@@ -19,7 +19,7 @@ from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 from cli_runs import done, halving_model, raw_file, scan
 
-SMALL = Sizes(volume=16, brain=16, plane=40, frames=2, accelerated=(40, 2), draws=1)
+SMALL = Sizes(volume=16, brain=16, frame=40, plane=40, frames=2, accelerated=(40, 2), draws=1)
 ONE = torch.ones(1, 1, 1, 1)
 Change = Callable[[SnrImage], Tensor]
 

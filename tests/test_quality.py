@@ -1,17 +1,22 @@
 """What the bundled model does to series it never saw: the simulated heart, and a real cine where the data are there."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from clearmr import road
+from clearmr.bench import Options, quality_trust
+from clearmr.bench.quality_data import Sizes
 from clearmr.evaluate import evaluate
-from clearmr.methods.snraware import method
+from clearmr.methods.snraware import cards, method
 from clearmr.scan import SnrImage
 from clearmr.simulate import simulate
 from real_cine import clean_cine
 
 ONE = torch.ones(1, 1, 1, 1)
+LESION_KEPT, REMOVED_LEAST, NOISE_LEFT = 0.70, 0.85, 0.15
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def test_noise_free_image_is_left_alone(denoiser: method.SnrAware, series: Tenso
 @pytest.mark.parametrize("shape", [(6, 1, 96, 96), (1, 1, 128, 128), (1, 12, 64, 64)])
 def test_pure_noise_goes(denoiser: method.SnrAware, shape: tuple[int, ...]) -> None:
     noise = noise_like(torch.zeros(shape))
-    assert float(denoised(denoiser, noise).abs().square().mean() / 2) ** 0.5 < 0.15
+    assert float(denoised(denoiser, noise).abs().square().mean() / 2) ** 0.5 < NOISE_LEFT
 
 
 def test_magnitude_gains_too(denoiser: method.SnrAware, series: Tensor) -> None:
@@ -82,8 +87,30 @@ def test_magnitude_gains_too(denoiser: method.SnrAware, series: Tensor) -> None:
     assert after - before > 3.5
 
 
+@pytest.fixture(scope="module", params=["cine, complex", "brain, complex", "brain, magnitude"])
+def trust(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The bench's figures at SNR 10, of the default model for the kind of image."""
+    sizes = Sizes(brain=48, plane=112, frames=6, draws=1)
+    (scene,) = (scene for scene in quality_trust.scenes(sizes) if scene.name == request.param)
+    return quality_trust.rows(scene, Options(), sizes)[quality_trust.SNRS.index(10.0)]
+
+
+def test_small_lesions_stay(trust: dict[str, Any]) -> None:
+    """Three voxels across, five noise SDs of contrast: Must show 6 of the model family."""
+    assert trust["lesions"] >= 15 and LESION_KEPT < trust["lesion contrast kept"] < 1.2
+
+
+def test_the_mean_signal_stays_with_lesions(trust: dict[str, Any]) -> None:
+    assert trust["mean signal"] == pytest.approx(1, abs=0.01)
+
+
+def test_what_was_removed_is_the_noise(trust: dict[str, Any]) -> None:
+    """Its SD over noise_sd where the image is smooth. What is left of the noise is missing from it."""
+    assert REMOVED_LEAST < trust["removed / noise_sd, smooth areas"] < 1.05
+
+
 def test_the_default_denoiser_is_the_bundled_model(denoiser: method.SnrAware) -> None:
     assert road.denoiser().name == denoiser.name == "snraware-tiny"
-    weights = method.WEIGHTS / f"{denoiser.name}.safetensors"
+    weights = cards.WEIGHTS / f"{denoiser.name}.safetensors"
     assert weights.stat().st_size < 8e6 and weights.with_suffix(".md").is_file()
     assert {"licence", "data", "provenance", "measured"} <= set(denoiser.card)

@@ -22,7 +22,8 @@ class Sizes:
 
     volume: int = 96  # of each axis of a named volume
     brain: int = 64  # of each axis of the simulated one
-    plane: int = 144  # y and x of a series
+    frame: int = 224  # y and x of a named series
+    plane: int = 144  # of the simulated one
     frames: int = 10
     accelerated: tuple[int, int] = (96, 12)  # (y and x, frames) of the R = 4 series
     draws: int = 3  # of noise, for lesions
@@ -80,8 +81,8 @@ def volume_crop(volume: Tensor, size: int) -> Tensor:
 
 
 def series_crop(series: Tensor, sizes: Sizes) -> Tensor:
-    """(frame, 1, y, x), at most `sizes.frames` frames and `sizes.plane` in the plane, maximum 1."""
-    return _unit(_crop(series.float()[: sizes.frames], (2, 3), sizes.plane))
+    """(frame, 1, y, x), at most `sizes.frames` frames and `sizes.frame` in the plane, maximum 1."""
+    return _unit(_crop(series.float()[: sizes.frames], (2, 3), sizes.frame))
 
 
 def foreground(image: Tensor) -> Tensor:

@@ -13,8 +13,11 @@ from clearmr import road
 from clearmr.bench.entrants import OWN, entered, margin, noise_like, peers
 from clearmr.bench.quality_data import SEED, Data, Sizes, foreground
 from clearmr.bench.timing import Options
+from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
+NEAREST = 8  # repeats that make the reference
+ALIKE = 0.05  # of the mean signal
 SNR_ADDED = 5.0  # mean over the object, of a single complex image with noise added
 
 
@@ -37,19 +40,31 @@ def repeats(data: Data, sizes: Sizes) -> Iterator[Repeat]:
 
 
 def _middle(name: str, image: SnrImage, sizes: Sizes) -> Repeat:
-    """noise_sd: from the differences of neighbouring repeats, robustly (median), times the g map."""
+    """The middle repeat, and the mean of the nearest of its kind, so that little drift or other contrast comes in.
+
+    noise_sd: from the differences of neighbours, robustly (median), times the g map. Raises InputError for fewer
+    than two of a kind.
+    """
     start = max((image.image.shape[1] - sizes.volume) // 2, 0)
-    cut = [_slices(tensor, start, sizes.volume) for tensor in (image.image, image.gmap)]
-    values, gmap = cut
-    n = len(values)
-    inside = foreground(values.abs().mean(0, keepdim=True))
-    sd = _difference_sd(values / gmap.clamp_min(1e-6), inside) * gmap
-    rest = [k for k in range(n) if k != n // 2]
-    single = dataclasses.replace(
-        image, image=values[n // 2 : n // 2 + 1], noise_sd=sd[:1], gmap=gmap[:1], noise_source="estimated"
-    )
+    values, gmap = (_slices(tensor, start, sizes.volume) for tensor in (image.image, image.gmap))
+    middle = len(values) // 2
+    rest = _of_a_kind(values.abs().mean((1, 2, 3)), middle)
+    if not rest:
+        raise InputError(f"repeats of one contrast in {name}", "volumes of different mean signal", "name another file")
+    one = values[middle : middle + 1]
+    inside = foreground(one)
+    flat = values[sorted([middle, *rest])] / gmap.clamp_min(1e-6)
+    sd = _difference_sd(flat, inside) * gmap[:1]
+    single = dataclasses.replace(image, image=one, noise_sd=sd, gmap=gmap[:1], noise_source="estimated")
     others = values[rest].mean(0, keepdim=True)
-    return Repeat(name, f"repeat {n // 2 + 1} of {n}", single, others, sd[:1] / math.sqrt(n - 1), inside)
+    noise = f"repeat {middle + 1} of {len(values)}"
+    return Repeat(name, noise, single, others, sd / math.sqrt(len(rest)), inside)
+
+
+def _of_a_kind(means: Tensor, middle: int) -> list[int]:
+    """The nearest `NEAREST` repeats whose mean signal is within 5 % of the middle one's."""
+    like = [k for k in range(len(means)) if k != middle and abs(float(means[k] / means[middle]) - 1) < ALIKE]
+    return sorted(like, key=lambda k: abs(k - middle))[:NEAREST]
 
 
 def _slices(tensor: Tensor, start: int, size: int) -> Tensor:
