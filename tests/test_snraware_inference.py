@@ -153,6 +153,15 @@ def test_zero_noise_and_voxels_that_are_no_numbers_are_refused() -> None:
         denoiser()(dataclasses.replace(image(), image=broken))
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_slice_that_is_told_to_be_without_noise_stays_as_it_is(batch: int) -> None:
+    noisy = image((2, 3, 24, 20))
+    level = torch.tensor([1.0, 0.0, 1.0])[None, :, None, None]
+    result = denoiser(along="time", batch=batch)(dataclasses.replace(noisy, noise_sd=level))
+    assert torch.equal(result.image[:, 1], noisy.image[:, 1]) and not result.meta["warnings"]
+    assert bool((result.image[:, [0, 2]] != noisy.image[:, [0, 2]]).any())
+
+
 def test_the_unit_of_the_image_does_not_matter() -> None:
     noisy = image()
     scaled = dataclasses.replace(noisy, image=noisy.image * 1e-6, noise_sd=noisy.noise_sd * 1e-6)

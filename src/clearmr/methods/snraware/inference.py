@@ -66,6 +66,8 @@ class SnrAware:
         self._refuse_another_kind(image)
         if not bool(torch.isfinite(image.image).all()):
             raise InputError("finite voxels", "NaN or infinity among them", "replace them before denoising")
+        if not bool((image.noise_sd > 0).any()):
+            raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
         if self.strength == 0:
             return dataclasses.replace(image, meta=_with_step(image, self._step(), []))
         work = _Work(self, image)
@@ -151,10 +153,10 @@ class _Work:
         into, shares = layout.to_series(out, self.along), []
         for start in range(0, len(self.series), self.batch):
             chunk = slice(start, start + self.batch)
-            found = [
-                presence.share_present(s, sd) for s, sd in zip(self.series[chunk], self.noise_sd[chunk], strict=True)
-            ]
-            strength = torch.tensor(found)[:, None, None, None] * self.denoiser.strength
+            parts = zip(self.series[chunk], self.noise_sd[chunk], strict=True)
+            found = [presence.share_present(series, noise_sd) for series, noise_sd in parts]
+            noisy = (self.noise_sd[chunk] > 0).flatten(1).any(1)  # a slice without noise stays as it is
+            strength = (torch.tensor(found) * noisy * self.denoiser.strength)[:, None, None, None]
             into[chunk] = torch.lerp(self.series[chunk], self._clean(chunk), strength.to(out.dtype))
             shares += found
         return out, shares
@@ -195,9 +197,7 @@ def _unit(noise_sd: Tensor, gmap: Tensor) -> Tensor:
     noise_sd, gmap = _distinct(noise_sd), _distinct(gmap)
     ratio = torch.where(gmap > 0, noise_sd / gmap, noise_sd)
     positive = ratio[ratio > 0]
-    if not len(positive):
-        raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
-    return positive.median()
+    return positive.median() if len(positive) else torch.ones(())
 
 
 def _distinct(values: Tensor) -> Tensor:
