@@ -111,8 +111,8 @@ def _apart(job: Job) -> Measured:
 
 
 def _measured(found: tuple[float, float, float, Any]) -> Measured:
-    *figures, out = found
-    return Measured(*figures, torch.from_numpy(out))
+    seconds, cpu_seconds, peak_gb, out = found
+    return Measured(seconds, cpu_seconds, peak_gb, torch.from_numpy(out))
 
 
 def _measure(job: Job, shape: tuple[int, int, int]) -> tuple[float, float, float, Any]:
