@@ -15,7 +15,7 @@ def bars(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(6.0, 1.5 * len(networks) + 1.5), 4.0), layout="constrained")
+    figure = Figure(figsize=(max(9.0, 1.5 * len(networks) + 1.5), 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     width = 0.8 / len(schemes)
@@ -26,7 +26,7 @@ def bars(
             [place for place, _ in known],
             [spread.mean for _, spread in known],
             width * 0.92,
-            yerr=[spread.sd or 0.0 for _, spread in known],
+            yerr=[spread.sd or 0.0 for _, spread in known] if any(spread.sd for _, spread in known) else None,
             color=COLOURS[k % len(COLOURS)],
             ecolor="#333333",
             capsize=2,

@@ -68,7 +68,7 @@ def tiny() -> Scale:
         data=data,
         loss=LossConfig(epsilon=1.0),
         loop=LoopConfig(
-            steps=300, learning_rate=2e-3, average_decay=0.98, bf16=True, save_every=100, validate_every=100
+            steps=1000, learning_rate=2e-3, average_decay=0.98, bf16=True, save_every=250, validate_every=250
         ),
     )
     sizes = simulated.Sizes((1, 64, 64), (16, 64, 64), 12, 64, training=4, leaves=8, judged=3, subjects=2, arrays=6)
