@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from clearmr.denoiser import Progress, no_progress
-
 Result = TypeVar("Result")
+
+
+def silent(done: int, total: int) -> None:
+    """Says nothing. (The `denoiser` module would load torch, which `clearmr --help` must not.)"""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Options:
     threads: int = 0
     model: str | None = None
     data: tuple[Path, ...] = ()
-    progress: Progress = no_progress
+    progress: Callable[..., None] = silent
 
 
 def best_of(function: Callable[[], Result], *, runs: int) -> tuple[float, Result]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clearmr import bench
-from clearmr.cli import common, quality_table
+from clearmr.cli import common
 
 NAME = "bench"
 EXAMPLE = "clearmr bench recon maps --json bench.json"
@@ -43,6 +43,8 @@ def run(
     results |= {"machine": {**machine, "torch": torch.__version__}, "provenance": common.provenance()}
     common.emit(results)
     if "quality" in results and not quiet:
+        from clearmr.cli import quality_table
+
         quality_table.show(results["quality"])
     if out:
         common.write_json(results, out, force=force)
