@@ -177,8 +177,8 @@ def test_the_same_image_gives_the_same_bits_and_its_figures() -> None:
     assert torch.equal(first.image, second.image)
     assert seen == [(1, 3), (2, 3), (3, 3)] * 2
     step = first.meta["steps"][-1]
-    assert {k: step[k] for k in ("device", "precision", "along", "tiles", "batch", "strength")} == {
-        "device": "cpu", "precision": "float32", "along": "depth", "tiles": 3, "batch": 1, "strength": 1.0,
+    assert {k: step[k] for k in ("device", "precision", "along", "series", "tiles", "batch", "strength")} == {
+        "device": "cpu", "precision": "float32", "along": "depth", "series": 3, "tiles": 1, "batch": 1, "strength": 1.0,
     }  # fmt: skip
     assert step["seconds"] >= 0
 

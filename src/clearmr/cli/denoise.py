@@ -144,7 +144,7 @@ def _how(done: dict[str, Any]) -> str:
     if "precision" in done:
         parts.append(f" in {done['precision']}")
     if done.get("tiles", 1) > 1:
-        parts.append(f", {done['tiles']} tiles")
+        parts.append(f", {done['tiles']} tiles each" if done.get("series", 1) > 1 else f", {done['tiles']} tiles")
     if done.get("strength", 1) < 1:
         parts.append(f", at strength {done['strength']:g}")
     return "".join(parts)

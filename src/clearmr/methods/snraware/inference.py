@@ -142,8 +142,9 @@ class _Work:
         figures: dict[str, Any] = {
             "precision": precision,
             "along": self.along,
+            "series": len(self.series),
             "batch": self.batch,
-            "tiles": self.total,
+            "tiles": len(self.plan.boxes),  # of each series
         }
         return figures | ({"tile": list(self.plan.tile)} if len(self.plan.boxes) > 1 else {})
 
