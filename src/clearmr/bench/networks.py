@@ -57,7 +57,7 @@ def run(options: Options) -> dict[str, Any]:
     authors, authors16 = (_apart(Job(table2(NAME), bf16, threads, box, TIMED_PATCHES)) for bf16 in (False, True))
     cut = _apart(Job(table2(NAME, "pixel"), False, threads, box))
     n = n_patches(SHAPE)
-    error = _relative(whole.out, whole32.out)
+    error, image = _relative(whole.out, whole32.out), _series(SHAPE)[0, :2]
     return {
         "clearmr": {"way": "whole frames, bf16, channels-last", **_figures(whole)},
         "whole, float32": _figures(whole32),
@@ -66,6 +66,7 @@ def run(options: Options) -> dict[str, Any]:
         "times faster than patchwise float32": _faster(whole, authors, n),
         "times faster than patchwise bf16": _faster(whole, authors16, n),
         "relative error of bf16": {"found": error, "tolerance": TOLERANCE, "within": error < TOLERANCE},
+        "relative error of bf16 in what the network changes": _relative(whole.out - image, whole32.out - image),
         "relative difference of a patch's middle from the whole, same network": _middle_difference(whole32, cut, box),
     }
 
