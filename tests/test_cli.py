@@ -16,7 +16,7 @@ import typer
 import clearmr
 from clearmr.cli import COMMANDS, GROUPS, app, common
 from clearmr.report import Results
-from cli_runs import done, halving_model, raw_file, run, scan, tiny_model
+from cli_runs import done, halving_model, raw_file, scan, tiny_model
 
 EXAMPLES = [c.EXAMPLE for c in COMMANDS] + [e for group in GROUPS.values() for e in group.EXAMPLES.values()]
 COMMAND_PATHS = [[command.NAME] for command in COMMANDS] + [[g, name] for g in GROUPS for name in GROUPS[g].EXAMPLES]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clearmr.denoiser import Progress, no_progress
-from clearmr.methods.snraware import leaves, pairs, patches, store
+from clearmr.methods.snraware import leaves, pairs, patches, store, volumes
 from clearmr.methods.snraware.cards import bundled, default_model, load, save
 from clearmr.methods.snraware.config import SnrAwareConfig
 from clearmr.methods.snraware.inference import SnrAware
@@ -70,9 +70,13 @@ def _samples(
     train_series, held_out = ([s for case in given for s in store.series_of(case)] for given in (cases, validation))
     generator = torch.Generator().manual_seed(seed)
     synthetic = leaves.synthetic_series(generator) if config.data.synthetic or not held_out or not train_series else []
-    unseen = dataclasses.replace(config.data, synthetic=0.0)
-    samples = pairs.Samples(patches.PatchSampler(train_series, synthetic, config.data), gmaps, config, seed)
-    return samples, pairs.Samples(patches.PatchSampler(held_out, synthetic, unseen), gmaps, config, seed + 1)
+    boxed = config.data.volumes > 0
+    given = [v for case in cases if boxed and isinstance(case, SnrImage) for v in volumes.clean_volumes(case)]
+    leafy = volumes.leaf_volumes(generator) if boxed and config.data.synthetic else []
+    sampler = patches.PatchSampler(train_series, synthetic, config.data, volumes=given, leaves=leafy)
+    unseen = dataclasses.replace(config.data, synthetic=0.0, volumes=0.0)
+    checks = pairs.Samples(patches.PatchSampler(held_out, synthetic, unseen), gmaps, config, seed + 1)
+    return pairs.Samples(sampler, gmaps, config, seed), checks
 
 
 def _gain(net: nn.Module, batch: loop.Batch) -> float:

@@ -133,7 +133,9 @@ class Samples:
             start=maps.start,
         )
         noisy, target = pair.noisy, pair.target
-        if net.image == "magnitude" or _chance(config.data.magnitude_probability, generator):
+        if net.image == "magnitude" and _chance(config.data.signed, generator):
+            noisy, target = target.abs() + (noisy - target).real, target.abs()
+        elif net.image == "magnitude" or _chance(config.data.magnitude_probability, generator):
             noisy, target = _magnitude(noisy, target, zeroed=_chance(config.data.zeroed_background, generator))
         told = pair.gmap if config.noise.told == "gmap" else pair.noise_sd
         return to_channels(noisy, told, net=net), image_channels(target, net)

@@ -18,6 +18,7 @@ from torch import Tensor
 from clearmr.methods.snraware.config import DataConfig
 from clearmr.methods.snraware.corpus import Maps, Series
 from clearmr.methods.snraware.store import StoredSeries
+from clearmr.methods.snraware.volumes import GIVEN, Volume, box
 
 STEPS = (1, 1, 2, 4, 8)  # of depth between neighbours: thick slices share little
 Window = tuple[slice, slice, slice]
@@ -43,13 +44,27 @@ class Patch:
 
 
 class PatchSampler:
-    """Draws patches from series: all randomness from the generator passed to `draw`."""
+    """Draws patches from series and volumes: all randomness from the generator passed to `draw`.
 
-    def __init__(self, data: Sequence[Series | StoredSeries], synthetic: Sequence[Series], config: DataConfig) -> None:
+    volumes and leaves: what the share `config.volumes` of the patches of several frames is cut from.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Series | StoredSeries],
+        synthetic: Sequence[Series],
+        config: DataConfig,
+        *,
+        volumes: Sequence[Volume] = (),
+        leaves: Sequence[Volume] = (),
+    ) -> None:
         self.data, self.synthetic, self.config = data, synthetic, config
+        self.volumes, self.leaves = volumes, leaves
 
     def draw(self, n_frames: int, generator: torch.Generator) -> Patch:
         """One patch of n_frames frames: as it lies in a prepared corpus; or warped, at a random native SNR."""
+        if n_frames > 1 and (self.volumes or self.leaves) and _uniform(generator) < self.config.volumes:
+            return self._of_volume(n_frames, generator)
         synthetic = _uniform(generator) < self.config.synthetic or not self.data
         pool: Sequence[Series | StoredSeries] = self.synthetic if synthetic else self.data
         series = pool[int(torch.randint(len(pool), (), generator=generator))]
@@ -65,6 +80,15 @@ class PatchSampler:
         most = 1 / max(noise_sd, 1e-6)  # louder than it was measured, a series is its own noise
         return self._varied(frames, noise_sd, n_frames, generator, scale=1 / series.peak, most=most)
 
+    def _of_volume(self, n_frames: int, generator: torch.Generator) -> Patch:
+        """A box of a volume, re-contrasted and with a smooth phase, at a random native SNR."""
+        given = _uniform(generator) < GIVEN if self.volumes and self.leaves else bool(self.volumes)
+        pool = self.volumes if given else self.leaves
+        volume = pool[int(torch.randint(len(pool), (), generator=generator))]
+        frames = _dressed(box(volume, n_frames, self.config.patch[1:], generator), generator)
+        low, high = self.config.native_snr
+        return Patch(frames * low * (high / low) ** _uniform(generator), torch.zeros(1, 1, 1))
+
     def _varied(
         self,
         source: Frames,
@@ -78,8 +102,7 @@ class PatchSampler:
         """Warped, magnitudes also re-contrasted and with a smooth phase, scaled to a random native SNR up to `most`."""
         frames = _warped(source, n_frames, self.config.patch[1:], generator) * scale
         if not frames.is_complex():
-            frames = _recontrast(frames, generator)
-            frames = frames * torch.polar(torch.ones(()), _smooth_field(frames.shape[-2:], generator, math.pi))
+            frames = _dressed(frames, generator)
         low, high = (min(snr, most) for snr in self.config.native_snr)
         snr = low * (high / low) ** _uniform(generator)
         clean = frames * snr * _breathing_contrast(n_frames, generator)
@@ -101,6 +124,12 @@ def _breathing_contrast(n_frames: int, generator: torch.Generator) -> Tensor:
     depth = _uniform(generator, 0.0, 0.5) if _uniform(generator) < 0.25 else 0.0
     phase = _uniform(generator, 0.0, 2.0 * math.pi)
     return (1 - depth * (0.5 + 0.5 * torch.sin(torch.arange(n_frames) * 0.5 + phase)))[:, None, None]
+
+
+def _dressed(frames: Tensor, generator: torch.Generator) -> Tensor:
+    """Magnitudes with another contrast and a smooth phase."""
+    phase = _smooth_field(frames.shape[-2:], generator, math.pi)
+    return _recontrast(frames, generator) * torch.polar(torch.ones(()), phase)
 
 
 def _recontrast(frames: Tensor, generator: torch.Generator) -> Tensor:
