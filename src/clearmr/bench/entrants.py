@@ -28,16 +28,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Case:
-    """One row to be: on what data, at which noise; `problem()` makes it when its turn comes.
-
-    own: what clearmr is given where that is not `noisy` itself; its result is brought back by `back`.
-    """
+    """One row to be: on what data, at which noise; `problem()` makes it when its turn comes."""
 
     data: str
     noise: str
     problem: Callable[[], Problem]
-    own: Callable[[SnrImage], SnrImage] = lambda image: image
-    back: Callable[[Tensor], Tensor] = lambda image: image
 
 
 def row(case: Case, options: Options) -> dict[str, Any]:
@@ -45,13 +40,13 @@ def row(case: Case, options: Options) -> dict[str, Any]:
     given = case.problem()
 
     def own(image: SnrImage) -> SnrImage:
-        return road.denoise(case.own(image), model=options.model)
+        return road.denoise(image, model=options.model)
 
     def judge(result: Tensor) -> dict[str, Any]:
         return judged(given, result)
 
     found = {"noisy": judge(given.noisy.image)}
-    found[OWN] = entered(own, given.noisy, lambda result: judge(case.back(result)))
+    found[OWN] = entered(own, given.noisy, judge)
     found |= peers(given.noisy, judge)
     return {"data": case.data, "noise": case.noise, "entrants": found, **margin(found, "psnr")}
 

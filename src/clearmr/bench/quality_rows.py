@@ -35,26 +35,15 @@ def _rician(clean: Tensor, sd: float) -> Problem:
 
 
 def cine(data: Data) -> Iterator[Case]:
-    """Real frames with additive Gaussian noise, judged over the whole frame.
-
-    A real image with Gaussian noise is no magnitude. clearmr takes it as the complex image it is part of: an imaginary
-    part without signal, of noise alone, drawn at the same SD. The real part of the result counts.
-    """
+    """Real frames with additive Gaussian noise, which may be negative, judged over the whole frame."""
     for name, clean in data.series:
         for sd in GAUSSIAN:
-            problem = functools.partial(_gaussian, clean, sd)
-            yield Case(name, f"Gaussian {100 * sd:.0f} %", problem, own=as_complex, back=torch.real)
+            yield Case(name, f"Gaussian {100 * sd:.0f} %", functools.partial(_gaussian, clean, sd))
 
 
 def _gaussian(clean: Tensor, sd: float) -> Problem:
     noisy = clean + sd * noise_like(clean, SEED)
     return Problem(SnrImage(noisy, level(sd), level(1.0), "given"), clean, torch.ones_like(clean, dtype=torch.bool))
-
-
-def as_complex(image: SnrImage) -> SnrImage:
-    """A real image of Gaussian noise as a complex one: noise of the same SD is the imaginary part."""
-    imaginary = image.noise_sd * noise_like(image.image, SEED + 1)
-    return dataclasses.replace(image, image=torch.complex(image.image, imaginary))
 
 
 def accelerated(sizes: Sizes) -> Iterator[Case]:
