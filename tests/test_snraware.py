@@ -9,8 +9,8 @@ import torch
 
 from clearmr.errors import InputError
 from clearmr.methods import METHODS, room
-from clearmr.methods.snraware import config, method, presence
-from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, filtered_noise
+from clearmr.methods.snraware import config, method, model, presence, presets, schemes
+from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, draw_noise, filtered_noise
 from clearmr.scan import SnrImage
 
 ONE = torch.ones(1, 1, 1, 1)
@@ -40,11 +40,11 @@ def test_every_room_has_fit_and_load(name: str) -> None:
 
 
 def test_settings_are_read_by_type_and_refused_by_name() -> None:
-    changed = config.with_settings(config.tiny(), {"loop.steps": "7", "net.channels": "8,16", "loop.bf16": "false"})
+    changed = config.with_settings(presets.tiny(), {"loop.steps": "7", "net.channels": "8,16", "loop.bf16": "false"})
     assert (changed.loop.steps, changed.net.channels, changed.loop.bf16) == (7, (8, 16), False)
     for key, text in (("loop.step", "7"), ("steps", "7"), ("loop.steps", "seven")):
         with pytest.raises(InputError):
-            config.with_settings(config.tiny(), {key: text})
+            config.with_settings(presets.tiny(), {key: text})
 
 
 def test_fit_takes_steps_that_help(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_fit_takes_steps_that_help(tmp_path: Path) -> None:
         net=config.NetConfig(channels=(8, 16), cells=1),
         data=config.DataConfig(patch=(2, 32, 32), batch=2, synthetic=0.0, native_snr=(60.0, 60.0)),
         loop=dataclasses.replace(
-            config.tiny().loop, steps=60, learning_rate=3e-3, validate_every=20, average_decay=0.9
+            presets.tiny().loop, steps=60, learning_rate=3e-3, validate_every=20, average_decay=0.9
         ),
     )
     smooth = SnrImage(torch.nn.functional.avg_pool2d(torch.rand(1, 40, 80, 80), 9, 1, 4), ONE, ONE, "given")
@@ -87,3 +87,50 @@ def test_zeroed_background_is_no_place_to_look() -> None:
     noisy = (10 + torch.randn(1, 96, 96, generator=torch.Generator().manual_seed(0))).abs()
     noisy[:, :, 40:] = 0
     assert presence.noise_found(noisy, torch.ones(1, 96, 96)) > 0.7
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_names_a_network_that_can_be_built(name: str) -> None:
+    chosen = presets.PRESETS[name]()
+    assert model.parameters(chosen.net) > 1e6
+    assert model.channels_in(schemes.scheme(chosen, "without-recon").net) == 1
+
+
+def test_the_papers_presets_are_the_papers() -> None:
+    assert set(model.TABLE2_ARCHITECTURES) <= set(presets.PRESETS)
+    chosen = presets.paper("hrnet-cnnt")
+    assert (chosen.noise.sigma_max, chosen.data.patch, chosen.loop.optimizer) == (32.0, (16, 64, 64), "sophia")
+    assert (chosen.noise.white_probability, chosen.noise.clean_probability, chosen.loop.learning_rate) == (0, 0, 1e-5)
+
+
+def test_some_pairs_stay_white() -> None:
+    drawn = [draw_noise(config.NoiseConfig(white_probability=0.6), 3, _generator(seed)) for seed in range(400)]
+    white = [d.y == AxisFilter() and d.x == AxisFilter() for d in drawn]
+    assert 0.5 < sum(white) / len(white) < 0.7
+
+
+def test_training_begins_with_the_weights_of_another_model(tmp_path: Path) -> None:
+    settings = config.SnrAwareConfig(
+        net=config.NetConfig(channels=(8, 16), cells=1),
+        data=config.DataConfig(patch=(2, 32, 32), batch=1),
+        loop=dataclasses.replace(presets.tiny().loop, steps=1, learning_rate=1e-12, weight_decay=0.0),
+    )
+    given = random_denoiser()
+    method.save(given, tmp_path / "given.safetensors", {})
+
+    def fit(net: config.NetConfig) -> method.SnrAware:
+        chosen = dataclasses.replace(settings, net=net)
+        folder = tmp_path / f"run{net.cells}"
+        folder.mkdir()
+        maps = torch.ones(1, 64, 64)
+        return method.fit([], [], chosen, 0, gmaps=maps, run=folder, start=tmp_path / "given.safetensors")
+
+    trained = fit(given.config)
+    kept = zip(trained.net.parameters(), given.net.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-3) for a, b in kept)
+    with pytest.raises(InputError, match="same architecture"):
+        fit(dataclasses.replace(given.config, cells=given.config.cells + 1))
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

@@ -31,7 +31,13 @@ def snraware(
         list[Path] | None, typer.Option(help="The same, of other subjects; if not given, 5 % of the subjects.")
     ] = None,
     preset: Annotated[str, typer.Option(help="Name of a set of settings; a wrong one lists all.")] = "tiny",
+    scheme: Annotated[
+        str, typer.Option(help="proposed, without-g, without-mr-noise or without-recon: the paper's ablations.")
+    ] = "proposed",
     settings: Annotated[list[str] | None, typer.Option("--set", help="part.name=value; may be repeated.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Begin with the weights of this model (name or file), not at random.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "model",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
@@ -49,7 +55,7 @@ def snraware(
     from clearmr.methods.snraware import method as room
     from clearmr.train import launch
 
-    config = _config(preset, settings or [])
+    config = _config(preset, scheme, settings or [])
     used = common.set_up(device, threads)
     quiet = quiet or not launch.first_process()
     cases, checks = _cases(data or [], validation, quiet)
@@ -58,13 +64,15 @@ def snraware(
     with common.progress_bar("train", quiet=quiet) as progress, train_inputs.stoppable(quiet=quiet):
         denoiser = room.fit(
             [case.data for case in cases], [case.data for case in checks], config, seed, gmaps=maps, run=out,
-            name=name, resume=resume, device=used, devices=devices, nodes=nodes, progress=progress,
+            start=start, name=name, resume=resume, device=used, devices=devices, nodes=nodes, progress=progress,
         )  # fmt: skip
     if not launch.first_process():
         return
     card = {
         "name": name,
         "preset": preset,
+        "scheme": scheme,
+        "from": start,
         "config": dataclasses.asdict(config),
         "validation": train_inputs.described(checks),
         "provenance": common.provenance(seed=seed, device=used, **common.inputs(train_inputs.sources(cases))),
@@ -73,12 +81,13 @@ def snraware(
     common.say(f"{out / f'{name}.safetensors'}", quiet=quiet)
 
 
-def _config(preset: str, settings: list[str]) -> "SnrAwareConfig":
-    from clearmr.methods.snraware import config as presets
+def _config(preset: str, scheme: str, settings: list[str]) -> "SnrAwareConfig":
+    from clearmr.methods.snraware import config, presets, schemes
 
     if preset not in presets.PRESETS:
         raise InputError(f"a preset among {', '.join(presets.PRESETS)}", preset, "choose one of them")
-    return presets.with_settings(presets.PRESETS[preset](), train_inputs.settings_of(settings))
+    chosen = schemes.scheme(presets.PRESETS[preset](), scheme)
+    return config.with_settings(chosen, train_inputs.settings_of(settings))
 
 
 def _cases(

@@ -19,6 +19,7 @@ class NoiseConfig:
     partial_fourier_probability: float = 0.5
     resolution: tuple[float, ...] = (1.0, 0.85, 0.7, 0.65, 0.55)
     order: Literal["filter-then-g", "g-then-filter"] = "filter-then-g"
+    white_probability: float = 0.0  # pairs whose noise no filter touches
     gmap_probability: float = 1.0  # otherwise the noise is the same everywhere
     clean_probability: float = 0.0  # noise-free pairs, so that a clean image is left alone
     told: Literal["noise_sd", "gmap"] = "noise_sd"  # what the network is told of the noise
@@ -82,22 +83,6 @@ class SnrAwareConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=20000, bf16=True))
-
-
-def tiny() -> SnrAwareConfig:
-    """What the bundled weights were trained with: half of the pairs keep white noise, one in five is noise-free.
-
-    The loss is nearly quadratic: it is the mean of what an image can be that keeps the mean signal, not the median.
-    """
-    return SnrAwareConfig(
-        noise=NoiseConfig(gaussian_probability=0.5, clean_probability=0.2),
-        data=DataConfig(batch=2),
-        loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=16000, learning_rate=5e-4, bf16=True),
-    )
-
-
-PRESETS = {"tiny": tiny}
 
 
 def with_settings(config: SnrAwareConfig, settings: dict[str, str]) -> SnrAwareConfig:

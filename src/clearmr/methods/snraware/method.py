@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clearmr.denoiser import Progress, no_progress
+from clearmr.errors import InputError
 from clearmr.methods.snraware import leaves, pairs, patches, store, volumes
 from clearmr.methods.snraware.cards import bundled, default_model, load, save
-from clearmr.methods.snraware.config import SnrAwareConfig
+from clearmr.methods.snraware.config import NetConfig, SnrAwareConfig
 from clearmr.methods.snraware.inference import SnrAware
 from clearmr.methods.snraware.model import SnrAwareNet, build
 from clearmr.scan import SnrImage
@@ -30,6 +31,7 @@ def fit(
     *,
     gmaps: Float[Tensor, "n y x"],
     run: Path,
+    start: str | Path | None = None,
     name: str = "snraware",
     resume: bool = False,
     device: str = "cpu",
@@ -41,7 +43,8 @@ def fit(
 
     cases: images, or series of a prepared corpus, which are read as they are needed and bring g maps of their own.
     validation: other subjects (fixed noise draws, PSNR-like merit); dead leaves alone where it is empty. `devices`
-    processes on each of `nodes` machines (`loop.train`). Raises Interrupted when asked to stop.
+    processes on each of `nodes` machines (`loop.train`). start: a model of the same network, whose weights are the
+    first. Raises Interrupted when asked to stop.
     """
     torch.manual_seed(seed)
     samples, checks = _samples(cases, validation, gmaps, config, seed)
@@ -51,12 +54,24 @@ def fit(
         return float(torch.tensor([_gain(net, batch) for batch in fixed]).nanmean())
 
     net = loop.train(
-        build(config.net), samples, losses.combined(**dataclasses.asdict(config.loss)), merit,
+        _first(config.net, start), samples, losses.combined(**dataclasses.asdict(config.loss)), merit,
         config=config.loop, run=run, seed=seed, resume=resume, device=device, devices=devices, nodes=nodes,
         progress=progress, pictures=fixed[0],
     )  # fmt: skip
     card = {"net": dataclasses.asdict(config.net), "told": config.noise.told}
     return SnrAware(net.eval(), name, card, device=device)
+
+
+def _first(config: NetConfig, start: str | Path | None) -> nn.Module:
+    """The network before its first step: weights at random, or those of a trained model. Raises InputError."""
+    net = build(config)
+    if start is not None:
+        trained = load(start)
+        if trained.config != config:
+            todo = "begin with a model of the same architecture, channels and inputs"
+            raise InputError(f"a model of {config}", f"{trained.config} in {start}", todo)
+        net.load_state_dict(trained.net.state_dict())
+    return net
 
 
 def _samples(

@@ -50,7 +50,8 @@ def draw_noise(config: NoiseConfig, n_gmaps: int, generator: torch.Generator, *,
     noise_free = _uniform(generator) < config.clean_probability
     shaped = _uniform(generator) < config.gmap_probability
     gmap = _pick(n_gmaps, generator) if shaped and n_gmaps else NO_GMAP
-    y, x = _draw_axis(config, generator), _draw_axis(config, generator)
+    white = _uniform(generator) < config.white_probability
+    y, x = (AxisFilter() if white else _draw_axis(config, generator) for _ in range(2))
     return NoiseDraw(sigma, gmap, y, x, _pick(2**31, generator) if seed is None else seed, noise_free)
 
 
