@@ -66,7 +66,7 @@ def test_strength_along_batch_and_precision(tmp_path: Path) -> None:
     [
         (["--strength", "2"], "--strength from 0 to 1; found 2"),
         (["--strength", "much"], "--strength"),
-        (["--along", "sideways"], "--along auto, time, depth, none; found sideways"),
+        (["--along", "sideways"], "--along auto, time, depth, volume, none; found sideways"),
         (["--batch", "0"], "--batch of 1 or more"),
         (["--precision", "fp8"], "--precision auto, float32, bf16; found fp8"),
         (["--memory", "4 apples"], "--memory as a size; found 4 apples; write for example 4G"),

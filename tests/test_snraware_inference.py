@@ -38,6 +38,22 @@ def test_along_says_which_neighbours_the_network_sees(along: str, axis: int | No
     torch.testing.assert_close(dataclasses.replace(mean, along=along)(noisy).image, expected)
 
 
+def test_a_volume_is_denoised_along_each_of_its_axes_and_averaged() -> None:
+    noisy = image((2, 5, 7, 9))
+    mean, _ = stubbed(lambda x: x[:, :2].mean(2, keepdim=True).expand(-1, -1, x.shape[2], -1, -1))
+    means = [noisy.image.mean(axis, keepdim=True).expand(noisy.image.shape) for axis in (1, 2, 3)]
+    calls: list[tuple[int, int]] = []
+    made = dataclasses.replace(mean, along="volume", progress=lambda done, total, **_: calls.append((done, total)))
+    torch.testing.assert_close(made(noisy).image, sum(means) / 3)
+    assert calls == [(n, 6) for n in range(1, 7)]
+
+
+def test_what_auto_makes_of_spacing() -> None:
+    assert layout.resolve("auto", (1, 64, 64, 64), (1.0, 1.0, 1.2)) == "volume"
+    assert layout.resolve("auto", (1, 64, 64, 64), (4.0, 1.0, 1.0)) == "depth"
+    assert layout.resolve("auto", (1, 24, 64, 64), (1.0, 1.0, 1.0)) == "depth"
+
+
 @pytest.mark.parametrize(
     ("shape", "meant"),
     [

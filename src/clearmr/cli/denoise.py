@@ -25,7 +25,7 @@ def run(
     ] = None,
     strength: Annotated[float, typer.Option(help="0 to 1: original + strength (denoised - original).")] = 1.0,
     along: Annotated[
-        str, typer.Option(help="Neighbours to learn a voxel from: time, depth, none (each slice alone) or auto.")
+        str, typer.Option(help="Neighbours to learn a voxel from: time, depth, volume (all three axes), none or auto.")
     ] = "auto",
     gmap: Annotated[Path | None, typer.Option(help="g-factor map of an image.")] = None,
     noise_sd: Annotated[

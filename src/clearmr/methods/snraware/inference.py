@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class SnrAware:
     batch         series that go through the network together, at the most
     precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and the image's SNR is under 100
     strength      the result is original + strength (denoised - original); 0 gives the image back unchanged
-    along         what the network's T axis is: time, depth, none, or auto (see `layout.resolve`)
+    along         what the network's T axis is: time, depth, volume, none, or auto (see `layout.resolve`)
     """
 
     net: nn.Module
@@ -70,14 +71,29 @@ class SnrAware:
             raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
         if self.strength == 0:
             return dataclasses.replace(image, meta=_with_step(image, self._step(), []))
-        work = _Work(self, image)
-        out, shares = work.run()
-        step = self._step() | work.figures() | {"seconds": round(time.monotonic() - began, 2)}
+        out, shares, figures = self._run(image)
+        step = self._step() | figures | {"seconds": round(time.monotonic() - began, 2)}
         warnings = ranges.outside(image, {"name": self.name, **self.card})
         if min(shares) < 1:
             step["share removed"] = min(shares)
             warnings.append(_absent(min(shares)))
         return dataclasses.replace(image, image=out, meta=_with_step(image, step, warnings))
+
+    def _run(self, image: SnrImage) -> tuple[Tensor, list[float], dict[str, Any]]:
+        """The image denoised along what it is to be denoised along, a volume along each of its axes in turn."""
+        along = layout.resolve(self.along, image.image.shape, image.spacing)
+        turns = layout.TURNS if along == "volume" else layout.TURNS[:1]
+        parts, shares = [], []
+        figures: dict[str, Any] = {}
+        for index, (there, back) in enumerate(turns):
+            progress = functools.partial(_part_of, self.progress, index, len(turns))
+            work = _Work(dataclasses.replace(self, progress=progress), _turned(image, there), along)
+            out, found = work.run()
+            parts.append(out.permute(back))
+            shares += found
+            figures = figures or work.figures()
+        whole = parts[0] if len(parts) == 1 else sum(parts[1:], parts[0]) / len(parts)
+        return whole.contiguous(), shares, figures
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
         if image.is_complex and self.config.image == "magnitude":
@@ -107,12 +123,22 @@ class SnrAware:
             return self.net(given).float().cpu()
 
 
+def _part_of(progress: Progress, index: int, parts: int, done: int, total: int, **info: Any) -> None:
+    """Progress of one of several equal parts as progress of the whole."""
+    progress(index * total + done, parts * total, **info)
+
+
+def _turned(image: SnrImage, axes: tuple[int, ...]) -> SnrImage:
+    """The image and its maps with their axes in another order."""
+    image_, gmap, noise_sd = (values.permute(axes) for values in (image.image, image.gmap, image.noise_sd))
+    return dataclasses.replace(image, image=image_, gmap=gmap, noise_sd=noise_sd)
+
+
 class _Work:
     """One image on its way through: its series, the tiles they are cut into, the precision, and the count of tiles."""
 
-    def __init__(self, denoiser: SnrAware, image: SnrImage) -> None:
-        self.denoiser, self.image, shape = denoiser, image, image.image.shape
-        self.along = layout.resolve(denoiser.along, tuple(shape))
+    def __init__(self, denoiser: SnrAware, image: SnrImage, along: layout.Along) -> None:
+        self.denoiser, self.image, self.along, shape = denoiser, image, along, image.image.shape
         self.series = layout.to_series(image.image, self.along)
         maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
         self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
