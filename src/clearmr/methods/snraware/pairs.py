@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from clearmr.methods.snraware import noise
+from clearmr.methods.snraware import lesions, noise
 from clearmr.methods.snraware.config import NetConfig, NoiseConfig, SnrAwareConfig
 from clearmr.methods.snraware.corpus import Maps
 from clearmr.methods.snraware.patches import PatchSampler
@@ -123,9 +123,15 @@ class Samples:
         shape = (patch.clean.shape[-2], patch.clean.shape[-1])
         maps = patch.maps or SimulatedMaps.drawn(self.gmaps, shape, config.noise, generator)
         draw = noise.draw_noise(config.noise, maps.count, generator, seed=seed_of(self.seed, *place, 1))
+        gmap = _read(maps, draw.gmap, shape, config.noise)
+        clean = patch.clean
+        if not draw.noise_free and _chance(config.data.lesions, generator):
+            (y, x), (height, width) = maps.start, shape
+            own = gmap if gmap.shape[-2:] == shape else gmap[:, y : y + height, x : x + width]
+            clean = lesions.inserted(clean, draw.sigma * own, generator)
         pair = make_pair(
-            patch.clean.to(self.device),
-            _read(maps, draw.gmap, shape, config.noise).to(self.device),
+            clean.to(self.device),
+            gmap.to(self.device),
             draw,
             native_sd=patch.native_sd.to(self.device),
             order=config.noise.order,

@@ -34,6 +34,7 @@ def small() -> SnrAwareConfig:
             native_snr=(60.0, 1500.0),
             magnitude_probability=0.1,
             volumes=0.4,
+            lesions=0.5,
         ),
         loss=LossConfig(epsilon=1.0),
         loop=LoopConfig(steps=6500, learning_rate=3e-4, warmup=0.02, bf16=True),
@@ -52,11 +53,12 @@ def small_mag() -> SnrAwareConfig:
             batch=2,
             single_frame_probability=0.12,
             native_snr=(60.0, 1500.0),
-            signed=0.2,
-            volumes=0.6,
+            signed=0.3,
+            volumes=0.5,
+            lesions=0.5,
         ),
         loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=7500, learning_rate=4e-4, warmup=0.02, bf16=True),
+        loop=LoopConfig(steps=10000, learning_rate=4e-4, warmup=0.02, bf16=True),
     )
 
 
