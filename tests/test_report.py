@@ -33,7 +33,7 @@ def make_results(shape: tuple[int, ...] = (3, 2, 24, 20), *, seed: int = 0, **va
         "noise_source": "measured",
         "noise_note": "from 256 noise readouts",
         "method": "snraware",
-        "model": {"name": "snraware-tiny", "sha256": "ab" * 32},
+        "model": {"name": "snraware-small", "sha256": "ab" * 32},
         "statistics": {
             "mean": 0.0012,
             "sd": 0.9,

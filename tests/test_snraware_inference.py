@@ -109,7 +109,7 @@ def test_bad_options_are_said(options: dict[str, Any], said: str) -> None:
 
 
 def test_bf16_differs_by_under_one_percent_of_the_noise() -> None:
-    noisy, model = image((4, 1, 64, 64)), cards.load("snraware-tiny")
+    noisy, model = image((4, 1, 64, 64)), cards.load("snraware-small")
     exact, short = (dataclasses.replace(model, precision=p)(noisy) for p in ("float32", "bf16"))
     apart = torch.view_as_real(exact.image - short.image).square().mean().sqrt()
     assert 0 < float(apart) < 0.01
@@ -225,8 +225,8 @@ def test_an_image_outside_of_the_trained_range_is_warned_of(trained: dict[str, l
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
-    noisy, model = image((4, 1, 64, 64)), cards.load("snraware-tiny", device="cuda")
+    noisy, model = image((4, 1, 64, 64)), cards.load("snraware-small", device="cuda")
     there = dataclasses.replace(model, precision="float32")(noisy)
-    here = dataclasses.replace(cards.load("snraware-tiny"), precision="float32")(noisy)
+    here = dataclasses.replace(cards.load("snraware-small"), precision="float32")(noisy)
     torch.testing.assert_close(there.image, here.image, rtol=1e-2, atol=1e-2)
     assert there.meta["steps"][-1]["device"] == "cuda" and there.image.device.type == "cpu"

@@ -62,7 +62,7 @@ def test_tiles_join_exactly_where_the_network_looks_at_one_voxel(shape: tuple[in
 @pytest.mark.usefixtures("only_the_network_counts")
 def test_tiled_is_whole_within_a_twentieth_of_the_noise() -> None:
     """By the bundled network, whose reach is wider than the overlap; elsewhere than near the seams far closer."""
-    noisy, model = image((12, 1, 128, 112)), dataclasses.replace(cards.load("snraware-tiny"), precision="float32")
+    noisy, model = image((12, 1, 128, 112)), dataclasses.replace(cards.load("snraware-small"), precision="float32")
     whole = model(noisy).image
     tiled = dataclasses.replace(model, memory_bytes=1500.0 * 12 * 72 * 72 * tiles.AGAIN)(noisy)
     apart = (tiled.image - whole).abs()
@@ -100,7 +100,7 @@ torch.set_num_threads(1)
 g = torch.Generator().manual_seed(0)
 one = torch.ones(1, 1, 1, 1)
 noisy = SnrImage(10 + torch.complex(*torch.randn((2, 16, 1, 144, 144), generator=g)), one, one, "given")
-tiles = road.denoise(noisy, model="snraware-tiny", memory=MEMORY).meta["steps"][-1]["tiles"]
+tiles = road.denoise(noisy, model="snraware-small", memory=MEMORY).meta["steps"][-1]["tiles"]
 print(tiles, 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 """
     found = []

@@ -24,7 +24,8 @@ def run(
 ) -> None:
     """Measure speed, memory and quality here, against the peers that are installed.
 
-    Peers: ismrmrd-python-tools, pygrappa (pip install "clearmr[bench]"); BM4D, DIPY (pip install "clearmr[baselines]").
+    Peers: ismrmrd-python-tools, pygrappa (pip install "clearmr\\[bench]"); BM4D, DIPY (pip install
+    "clearmr\\[baselines]").
     """
     common.refuse_existing([out] if out else [], force=force)
     import platform

@@ -8,7 +8,7 @@ import typer
 from clearmr.cli import common
 from clearmr.errors import InputError
 
-EXAMPLES = {"list": "clearmr models list --json", "show": "clearmr models show snraware-tiny"}
+EXAMPLES = {"list": "clearmr models list --json", "show": "clearmr models show snraware-small"}
 
 app = typer.Typer(help="The networks that ship with the package, and those that it can train.")
 

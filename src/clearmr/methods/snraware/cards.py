@@ -15,15 +15,12 @@ from clearmr.methods.snraware.model import build
 from clearmr.train import checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights"
-# The first that is bundled is taken.
-FOR_COMPLEX = ("snraware-small", "snraware-tiny")
-FOR_MAGNITUDE = ("snraware-small-mag", *FOR_COMPLEX)
+FOR_COMPLEX, FOR_MAGNITUDE = "snraware-small", "snraware-small-mag"
 
 
 def default_model(*, is_complex: bool = True) -> str:
     """The name of the model for a complex or a magnitude image where the user names none."""
-    names = FOR_COMPLEX if is_complex else FOR_MAGNITUDE
-    return next((name for name in names if name in bundled()), names[-1])
+    return FOR_COMPLEX if is_complex else FOR_MAGNITUDE
 
 
 def bundled() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from clearmr.train.loop import LoopConfig
 
 
 def tiny() -> SnrAwareConfig:
-    """`snraware-tiny`: half of the axes keep white noise, one pair in five is noise-free, a quarter is magnitude.
+    """Two hours on one CPU core: half of the axes keep white noise, one pair in five is noise-free.
 
     The loss is nearly quadratic: it is the mean of what an image can be that keeps the mean signal, not the median.
     """
