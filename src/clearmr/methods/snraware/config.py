@@ -57,7 +57,7 @@ class DataConfig:
     zeroed_background: float = 0.33  # of the magnitude patches, as vendors do
     signed: float = 0.0  # of a magnitude network's patches: real images with Gaussian noise, which may be negative
     lesions: float = 0.0  # of the noisy patches: small lesions of a few noise SDs put in
-    volumes: float = 0.0  # of the patches of several frames: boxes of volumes, turned in three dimensions
+    volumes: float = 0.0  # of the patches: boxes of volumes, turned in three dimensions
 
 
 @dataclass(frozen=True)

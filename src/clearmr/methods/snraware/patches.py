@@ -46,7 +46,7 @@ class Patch:
 class PatchSampler:
     """Draws patches from series and volumes: all randomness from the generator passed to `draw`.
 
-    volumes and leaves: what the share `config.volumes` of the patches of several frames is cut from.
+    volumes and leaves: what the share `config.volumes` of the patches is cut from.
     """
 
     def __init__(
@@ -63,19 +63,19 @@ class PatchSampler:
 
     def draw(self, n_frames: int, generator: torch.Generator) -> Patch:
         """One patch of n_frames frames: as it lies in a prepared corpus; or warped, at a random native SNR."""
-        if n_frames > 1 and (self.volumes or self.leaves) and _uniform(generator) < self.config.volumes:
+        if (self.volumes or self.leaves) and _uniform(generator) < self.config.volumes:
             return self._of_volume(n_frames, generator)
         synthetic = _uniform(generator) < self.config.synthetic or not self.data
         pool: Sequence[Series | StoredSeries] = self.synthetic if synthetic else self.data
-        series = pool[int(torch.randint(len(pool), (), generator=generator))]
+        series = pool[_pick(len(pool), generator)]
         if isinstance(series, Series):
             return self._varied(series.frames, series.native_sd, n_frames, generator)
         aligned = series.aligned(n_frames, self.config.patch[1:])
         if aligned and _uniform(generator) >= self.config.warped:
-            place = aligned[int(torch.randint(len(aligned), (), generator=generator))]
+            place = aligned[_pick(len(aligned), generator)]
             return Patch(*series.cut_out(place, n_frames, self.config.patch[1:], generator))
         cuts = series.cuts()
-        cut = cuts[int(torch.randint(len(cuts), (), generator=generator))]
+        cut = cuts[_pick(len(cuts), generator)]
         frames, noise_sd = series.along(cut, generator), series.noise_sd / series.peak
         most = 1 / max(noise_sd, 1e-6)  # louder than it was measured, a series is its own noise
         return self._varied(frames, noise_sd, n_frames, generator, scale=1 / series.peak, most=most)
@@ -84,7 +84,7 @@ class PatchSampler:
         """A box of a volume, re-contrasted and with a smooth phase, at a random native SNR."""
         given = _uniform(generator) < GIVEN if self.volumes and self.leaves else bool(self.volumes)
         pool = self.volumes if given else self.leaves
-        volume = pool[int(torch.randint(len(pool), (), generator=generator))]
+        volume = pool[_pick(len(pool), generator)]
         frames = _dressed(box(volume, n_frames, self.config.patch[1:], generator), generator)
         low, high = self.config.native_snr
         return Patch(frames * low * (high / low) ** _uniform(generator), torch.zeros(1, 1, 1))
@@ -113,8 +113,14 @@ def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) ->
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def _smooth_field(shape: Sequence[int], generator: torch.Generator, amplitude: float) -> Tensor:
-    nodes = 2 + int(torch.randint(4, (), generator=generator))
+def _pick(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (), generator=generator))
+
+
+def _smooth_field(
+    shape: Sequence[int], generator: torch.Generator, amplitude: float, *, nodes: int | None = None
+) -> Tensor:
+    nodes = nodes or 2 + _pick(4, generator)
     coarse = torch.randn((1, 1, nodes, nodes), generator=generator) * amplitude * _uniform(generator)
     return F.interpolate(coarse, size=tuple(shape), mode="bicubic", align_corners=True)[0, 0]
 
@@ -127,8 +133,10 @@ def _breathing_contrast(n_frames: int, generator: torch.Generator) -> Tensor:
 
 
 def _dressed(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """Magnitudes with another contrast and a smooth phase."""
+    """Magnitudes with another contrast and a smooth phase, in three patches of ten a rougher one."""
     phase = _smooth_field(frames.shape[-2:], generator, math.pi)
+    if _uniform(generator) < 0.3:
+        phase = phase + _smooth_field(frames.shape[-2:], generator, 1.5, nodes=6 + _pick(7, generator))
     return _recontrast(frames, generator) * torch.polar(torch.ones(()), phase)
 
 
@@ -145,10 +153,10 @@ def _recontrast(frames: Tensor, generator: torch.Generator) -> Tensor:
 def _warped(source: Frames, n_frames: int, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """n_frames of a random place, turned and zoomed; a single frame moves, in time or depth neighbours follow."""
     n, *size = source.shape
-    step = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
+    step = STEPS[_pick(len(STEPS), generator)]
     along = n >= step * n_frames and _uniform(generator) < 0.5
     reach = step * (n_frames - 1) if along else 0
-    first = int(torch.randint(n - reach, (), generator=generator))
+    first = _pick(n - reach, generator)
     grid = _grid(size, shape, generator)[None]
     if not along and n_frames > 1:
         grid = grid + _motion(n_frames, shape, generator)

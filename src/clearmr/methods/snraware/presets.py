@@ -22,7 +22,7 @@ def tiny() -> SnrAwareConfig:
 
 
 def small() -> SnrAwareConfig:
-    """`snraware-small`: complex. More boxes of volumes and white noise than `tiny`, fewer single frames."""
+    """`snraware-small`: complex. More white noise than `tiny`; boxes of volumes, small lesions."""
     return SnrAwareConfig(
         noise=NoiseConfig(
             gaussian_probability=0.5, clean_probability=0.08, gmap_probability=0.5, white_probability=0.6
@@ -30,14 +30,14 @@ def small() -> SnrAwareConfig:
         data=DataConfig(
             patch=(12, 64, 64),
             batch=2,
-            single_frame_probability=0.12,
+            single_frame_probability=0.22,
             native_snr=(60.0, 1500.0),
             magnitude_probability=0.1,
             volumes=0.4,
             lesions=0.5,
         ),
         loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=6500, learning_rate=3e-4, warmup=0.02, bf16=True),
+        loop=LoopConfig(steps=7000, learning_rate=3e-4, warmup=0.02, bf16=True),
     )
 
 
@@ -51,7 +51,7 @@ def small_mag() -> SnrAwareConfig:
         data=DataConfig(
             patch=(12, 64, 64),
             batch=2,
-            single_frame_probability=0.12,
+            single_frame_probability=0.22,
             native_snr=(60.0, 1500.0),
             signed=0.3,
             volumes=0.5,
