@@ -22,7 +22,7 @@ def tiny() -> SnrAwareConfig:
 
 
 def small() -> SnrAwareConfig:
-    """`snraware-small`: complex. More white noise than `tiny`; boxes of volumes, small lesions."""
+    """`snraware-small`, from scratch: complex. More white noise than `tiny`; boxes of volumes, small lesions."""
     return SnrAwareConfig(
         noise=NoiseConfig(
             gaussian_probability=0.5, clean_probability=0.08, gmap_probability=0.5, white_probability=0.6
@@ -37,12 +37,12 @@ def small() -> SnrAwareConfig:
             lesions=0.5,
         ),
         loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=7000, learning_rate=3e-4, warmup=0.02, bf16=True),
+        loop=LoopConfig(steps=20000, learning_rate=3e-4, warmup=0.02, bf16=True),
     )
 
 
 def small_mag() -> SnrAwareConfig:
-    """`snraware-small-mag`: magnitudes (Rician, a third with a zeroed background) and real images (Gaussian)."""
+    """`snraware-small-mag`, from scratch: magnitudes (Rician, some with a zeroed background); real ones (Gaussian)."""
     return SnrAwareConfig(
         noise=NoiseConfig(
             gaussian_probability=0.5, clean_probability=0.08, gmap_probability=0.5, white_probability=0.7
@@ -58,7 +58,7 @@ def small_mag() -> SnrAwareConfig:
             lesions=0.5,
         ),
         loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=10000, learning_rate=4e-4, warmup=0.02, bf16=True),
+        loop=LoopConfig(steps=20000, learning_rate=4e-4, warmup=0.02, bf16=True),
     )
 
 
