@@ -16,7 +16,7 @@ from clearmr.simulate import simulate
 from real_cine import clean_cine
 
 ONE = torch.ones(1, 1, 1, 1)
-LESION_KEPT, REMOVED_LEAST, NOISE_LEFT = 0.70, 0.85, 0.15
+LESION_KEPT, REMOVED_LEAST, NOISE_LEFT = 0.75, 0.88, 0.05
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_psnr_rises_where_g_varies(denoiser: method.SnrAware, series: Tensor) ->
 @pytest.mark.parametrize("snr", [10.0, 30.0, 100.0])
 def test_noise_free_image_is_left_alone(denoiser: method.SnrAware, series: Tensor, snr: float) -> None:
     clean = snr * series
-    assert float((denoised(denoiser, clean) - clean).norm() / clean.norm()) < 0.01
+    assert float((denoised(denoiser, clean) - clean).norm() / clean.norm()) < 0.0125
 
 
 @pytest.mark.parametrize("shape", [(6, 1, 96, 96), (1, 1, 128, 128), (1, 12, 64, 64)])
