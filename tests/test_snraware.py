@@ -12,6 +12,7 @@ from clearmr.methods import METHODS, room
 from clearmr.methods.snraware import config, method, model, presence, presets, schemes
 from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, draw_noise, filtered_noise
 from clearmr.scan import SnrImage
+from clearmr.train import losses
 
 ONE = torch.ones(1, 1, 1, 1)
 FILTERS = [
@@ -93,7 +94,10 @@ def test_zeroed_background_is_no_place_to_look() -> None:
 def test_every_preset_names_a_network_that_can_be_built(name: str) -> None:
     chosen = presets.PRESETS[name]()
     assert model.parameters(chosen.net) > 1e6
-    assert model.channels_in(schemes.scheme(chosen, "without-recon").net) == 1
+    magnitudes = schemes.scheme(chosen, "without-recon")
+    assert model.channels_in(magnitudes.net) == 1
+    loss = losses.combined(**dataclasses.asdict(magnitudes.loss))
+    assert float(loss(torch.ones(1, 1, 2, 8, 8), torch.zeros(1, 1, 2, 8, 8))) > 0
 
 
 def test_the_papers_presets_are_the_papers() -> None:

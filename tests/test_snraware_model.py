@@ -159,11 +159,6 @@ def test_the_start_is_near_the_identity() -> None:
         assert (net(x) - x[:, :2]).norm() < 0.15 * x[:, :2].norm()
 
 
-def test_weight_of_the_loss_falls_with_snr() -> None:
-    weights = model.snr_weight(torch.tensor([10.0, 1.5]), torch.tensor([0.0, 1.5, 100.0]))
-    torch.testing.assert_close(weights, torch.tensor([9.1757, 6.0, 1.0]), rtol=1e-4, atol=1e-4)
-
-
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(InputError, match="hrnet-cnnt"):
         table2("hrnet")

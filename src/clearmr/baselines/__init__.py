@@ -1,7 +1,7 @@
 """The peers' denoisers behind the one contract, SnrImage -> SnrImage. `BASELINES` names them all.
 
-They come with `pip install "clearmr[baselines]"`; none of their code is here. Each module states its package, that
-package's licence and what it needs of an image. The true noise_sd is given wherever the package can take it.
+They come with `pip install "clearmr[baselines]"`; none of their code is here. Each module states its package and that
+package's licence. The true noise_sd is given wherever the package can take it.
 """
 
 import importlib
@@ -17,7 +17,7 @@ __all__ = ["BASELINES", "absent", "load", "room"]
 
 
 def room(name: str) -> ModuleType:
-    """The module of a baseline: it has PACKAGE, LICENCE, NEEDS and `load`. Raises InputError for an unknown name."""
+    """The module of a baseline: it has PACKAGE, LICENCE and `load`. Raises InputError for an unknown name."""
     if name not in BASELINES:
         raise InputError(f"a baseline among {', '.join(BASELINES)}", name, "choose one of them")
     return importlib.import_module(f"clearmr.baselines.{name}")

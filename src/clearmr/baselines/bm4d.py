@@ -14,7 +14,6 @@ from clearmr.scan import SnrImage
 
 PACKAGE = "bm4d"
 LICENCE = "binaries of Tampere University, non-commercial use only"
-NEEDS = "nothing but the noise level; planes of at least 8 x 8"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from clearmr.scan import SnrImage
 
 PACKAGE = "dipy"
 LICENCE = "BSD-3-Clause"
-NEEDS = "a series of at least 6 frames; the noise level it finds itself"
 LEAST_FRAMES = 6
 _OFFSET = 1e3  # DIPY clips at zero; a patch's mean is taken off before its decomposition, so that this changes nothing
 

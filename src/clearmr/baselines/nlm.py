@@ -17,7 +17,6 @@ from clearmr.scan import SnrImage
 
 PACKAGE = "dipy"
 LICENCE = "BSD-3-Clause"
-NEEDS = "nothing but the noise level"
 CLEAR = 12.0  # SNR of the foreground (above 10 % of the maximum) from which blocks smooth too much
 _LIFT = 1e4  # in noise SDs; distances between patches do not see it
 

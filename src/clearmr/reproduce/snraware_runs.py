@@ -27,6 +27,8 @@ from clearmr.train import checkpoint
 from clearmr.train.settings import LoopConfig
 
 NATIVE_SNR = (20.0, 200.0)  # peak; sigma up to 32 leaves a thirtieth of it
+# Nothing but the simulated series and their noise, complex, in patches of several frames.
+DATA = DataConfig(single_frame_probability=0.0, magnitude_probability=0.0, synthetic=0.0, native_snr=NATIVE_SNR)
 FIGURES = ("psnr", "psnr_complex", "ssim", "ssim_unit")
 
 
@@ -54,18 +56,10 @@ class Scale:
 
 def tiny() -> Scale:
     """Four networks of a quarter of the width and one cell per block; minutes each on one CPU thread."""
-    data = DataConfig(
-        patch=(8, 32, 32),
-        batch=2,
-        single_frame_probability=0.0,
-        magnitude_probability=0.0,
-        synthetic=0.0,
-        native_snr=NATIVE_SNR,
-    )
     base = SnrAwareConfig(
         noise=NoiseConfig(),
         net=NetConfig(channels=(16, 32), cells=1, norm="pixel"),
-        data=data,
+        data=dataclasses.replace(DATA, patch=(8, 32, 32), batch=2),
         loss=LossConfig(epsilon=1.0),
         loop=LoopConfig(
             steps=1000, learning_rate=2e-3, average_decay=0.98, bf16=True, save_every=250, validate_every=250
@@ -78,18 +72,10 @@ def tiny() -> Scale:
 
 def full() -> Scale:
     """The paper's 14 networks at their size, on patches of 16 x 64 x 64; for a GPU."""
-    data = DataConfig(
-        patch=(16, 64, 64),
-        batch=16,
-        single_frame_probability=0.0,
-        magnitude_probability=0.0,
-        synthetic=0.0,
-        native_snr=NATIVE_SNR,
-    )
     base = SnrAwareConfig(
         noise=NoiseConfig(),
         net=NetConfig(channels=(64, 128), norm="patch"),
-        data=data,
+        data=dataclasses.replace(DATA, patch=(16, 64, 64), batch=16),
         loss=LossConfig(gradient=1.0),
         loop=LoopConfig(steps=50000, learning_rate=5e-4, bf16=True, save_every=1000, validate_every=1000, workers=8),
     )

@@ -56,17 +56,6 @@ class Sophia(torch.optim.Optimizer):
                 p.add_((momentum / curvature).clamp_(-1, 1), alpha=-group["lr"])
         return value
 
-    def clipped(self) -> float:
-        """The share of entries that the clipping acts on now."""
-        clipped, total = 0, 0
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p in self.state):
-                moments = self.state[p]
-                bound = (group["gamma"] * moments["curvature"]).clamp(min=group["eps"])
-                clipped += int((moments["momentum"].abs() >= bound).sum())
-                total += p.numel()
-        return clipped / max(1, total)
-
     def _moments(self, p: Tensor) -> dict[str, Tensor]:
         state = self.state[p]
         if not state:

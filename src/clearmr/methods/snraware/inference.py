@@ -83,17 +83,16 @@ class SnrAware:
         """The image denoised along what it is to be denoised along, a volume along each of its axes in turn."""
         along = layout.resolve(self.along, image.image.shape, image.spacing)
         turns = layout.TURNS if along == "volume" else layout.TURNS[:1]
-        parts, shares = [], []
+        whole, shares = torch.zeros(()), []
         figures: dict[str, Any] = {}
         for index, (there, back) in enumerate(turns):
             progress = functools.partial(_part_of, self.progress, index, len(turns))
             work = _Work(dataclasses.replace(self, progress=progress), _turned(image, there), along)
             out, found = work.run()
-            parts.append(out.permute(back))
+            whole = out if index == 0 else whole.add_(out.permute(back))
             shares += found
             figures = figures or work.figures()
-        whole = parts[0] if len(parts) == 1 else sum(parts[1:], parts[0]) / len(parts)
-        return whole.contiguous(), shares, figures
+        return whole if len(turns) == 1 else whole.div_(len(turns)), shares, figures
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
         if image.is_complex and self.config.image == "magnitude":

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from clearmr.methods.snraware.draws import chance, pick, uniform
+
 MOST = 6  # in one patch
 RADII = (1.2, 3.0)  # voxels
 CONTRAST = (3.0, 10.0)  # in noise SDs
@@ -19,13 +21,13 @@ def inserted(
     magnitude = clean.abs()
     body = magnitude > BODY * magnitude.max()
     sd = noise_sd.expand(clean.shape)
-    through = _uniform(generator) < THROUGH
+    through = chance(THROUGH, generator)
     added = torch.zeros_like(magnitude)
-    for _ in range(1 + int(torch.randint(MOST, (), generator=generator))):
-        place = [int(torch.randint(n, (), generator=generator)) for n in clean.shape]
-        sign = 1 if _uniform(generator) < BRIGHTER else -1
-        contrast = sign * _uniform(generator, *CONTRAST) * sd[place[0], place[1], place[2]]
-        inside = _ball(tuple(clean.shape), place, _uniform(generator, *RADII), through)
+    for _ in range(1 + pick(MOST, generator)):
+        place = [pick(n, generator) for n in clean.shape]
+        sign = 1 if chance(BRIGHTER, generator) else -1
+        contrast = sign * uniform(generator, *CONTRAST) * sd[place[0], place[1], place[2]]
+        inside = _ball(tuple(clean.shape), place, uniform(generator, *RADII), through)
         added = torch.where(inside > 0.01, contrast * inside, added)
     added = torch.maximum(added, -magnitude) * body
     return clean + added * clean / magnitude.clamp_min(1e-6)
@@ -36,7 +38,3 @@ def _ball(shape: tuple[int, ...], place: list[int], radius: float, through: bool
     axes = [(torch.arange(n, dtype=torch.float32) - at).square() for n, at in zip(shape, place, strict=True)]
     square = axes[1][:, None] + axes[2] + (0 if through else axes[0][:, None, None])
     return torch.sigmoid(4 * (radius - square.sqrt())).expand(shape)
-
-
-def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))

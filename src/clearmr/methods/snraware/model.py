@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from clearmr.axes import Net5D, NetOut
 from clearmr.errors import InputError
@@ -167,11 +166,6 @@ class Table2Net(nn.Module):
             self.tail.weight[channel, channel, 0, 1, 1] = 1 / self.backbone.passes_input
         assert self.head.bias is not None
         self.head.bias[: len(self.tail.weight)] = 0
-
-
-def snr_weight(loss_weight: Float[Tensor, "2"], snr: Tensor) -> Tensor:
-    """The authors' weight of a voxel's loss, 1 + a sigmoid(b - SNR): low SNR counts more. loss_weight: a, b."""
-    return 1 + loss_weight[0] * torch.sigmoid(loss_weight[1] - snr)
 
 
 def _window(layer: Layer) -> int:

@@ -14,6 +14,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from clearmr.methods.snraware.config import NoiseConfig
+from clearmr.methods.snraware.draws import chance, pick, uniform
 
 TAPER = 10  # samples of the Hanning taper on the cut edge of a partial-Fourier axis
 NO_GMAP = -1  # index that stands for a g map of ones
@@ -46,32 +47,24 @@ def draw_noise(config: NoiseConfig, n_gmaps: int, generator: torch.Generator, *,
 
     `seed` of the white noise; drawn too where it is not given.
     """
-    sigma = config.sigma_max * _uniform(generator)
-    noise_free = _uniform(generator) < config.clean_probability
-    shaped = _uniform(generator) < config.gmap_probability
-    gmap = _pick(n_gmaps, generator) if shaped and n_gmaps else NO_GMAP
-    white = _uniform(generator) < config.white_probability
+    sigma = config.sigma_max * uniform(generator)
+    noise_free = chance(config.clean_probability, generator)
+    shaped = chance(config.gmap_probability, generator)
+    gmap = pick(n_gmaps, generator) if shaped and n_gmaps else NO_GMAP
+    white = chance(config.white_probability, generator)
     y, x = (AxisFilter() if white else _draw_axis(config, generator) for _ in range(2))
-    return NoiseDraw(sigma, gmap, y, x, _pick(2**31, generator) if seed is None else seed, noise_free)
+    return NoiseDraw(sigma, gmap, y, x, pick(2**31, generator) if seed is None else seed, noise_free)
 
 
 def _draw_axis(config: NoiseConfig, generator: torch.Generator) -> AxisFilter:
-    gaussian = config.gaussian[_pick(len(config.gaussian), generator)]
-    partial = config.partial_fourier[_pick(len(config.partial_fourier), generator)]
+    gaussian = config.gaussian[pick(len(config.gaussian), generator)]
+    partial = config.partial_fourier[pick(len(config.partial_fourier), generator)]
     return AxisFilter(
-        gaussian=gaussian if _uniform(generator) < config.gaussian_probability else 0.0,
-        partial_fourier=partial if _uniform(generator) < config.partial_fourier_probability else 1.0,
-        cut_low=_uniform(generator) < 0.5,
-        resolution=config.resolution[_pick(len(config.resolution), generator)],
+        gaussian=gaussian if chance(config.gaussian_probability, generator) else 0.0,
+        partial_fourier=partial if chance(config.partial_fourier_probability, generator) else 1.0,
+        cut_low=chance(0.5, generator),
+        resolution=config.resolution[pick(len(config.resolution), generator)],
     )
-
-
-def _uniform(generator: torch.Generator) -> float:
-    return float(torch.rand((), generator=generator))
-
-
-def _pick(n: int, generator: torch.Generator) -> int:
-    return int(torch.randint(n, (), generator=generator))
 
 
 def axis_response(n: int, spec: AxisFilter) -> Float[Tensor, "n"]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from clearmr.methods.snraware import lesions, noise
 from clearmr.methods.snraware.config import NetConfig, NoiseConfig, SnrAwareConfig
 from clearmr.methods.snraware.corpus import Maps
+from clearmr.methods.snraware.draws import chance, pick
 from clearmr.methods.snraware.patches import PatchSampler
 from clearmr.train.stream import Batch, seed_of
 
@@ -109,7 +110,7 @@ class Samples:
     def __call__(self, step: int, index: int) -> Batch:
         frames, patches = self.config.data.patch[0], 1
         of_step = torch.Generator().manual_seed(seed_of(self.seed, step))
-        if _chance(self.config.data.single_frame_probability, of_step):
+        if chance(self.config.data.single_frame_probability, of_step):
             frames, patches = 1, frames
         made = [self._pair(frames, (step, index, number)) for number in range(patches)]
         inputs, targets = zip(*made, strict=True)
@@ -125,7 +126,7 @@ class Samples:
         draw = noise.draw_noise(config.noise, maps.count, generator, seed=seed_of(self.seed, *place, 1))
         gmap = _read(maps, draw.gmap, shape, config.noise)
         clean = patch.clean
-        if not draw.noise_free and _chance(config.data.lesions, generator):
+        if not draw.noise_free and chance(config.data.lesions, generator):
             (y, x), (height, width) = maps.start, shape
             own = gmap if gmap.shape[-2:] == shape else gmap[:, y : y + height, x : x + width]
             clean = lesions.inserted(clean, draw.sigma * own, generator)
@@ -139,16 +140,12 @@ class Samples:
             start=maps.start,
         )
         noisy, target = pair.noisy, pair.target
-        if net.image == "magnitude" and _chance(config.data.signed, generator):
+        if net.image == "magnitude" and chance(config.data.signed, generator):
             noisy, target = target.abs() + (noisy - target).real, target.abs()
-        elif net.image == "magnitude" or _chance(config.data.magnitude_probability, generator):
-            noisy, target = _magnitude(noisy, target, zeroed=_chance(config.data.zeroed_background, generator))
+        elif net.image == "magnitude" or chance(config.data.magnitude_probability, generator):
+            noisy, target = _magnitude(noisy, target, zeroed=chance(config.data.zeroed_background, generator))
         told = pair.gmap if config.noise.told == "gmap" else pair.noise_sd
         return to_channels(noisy, told, net=net), image_channels(target, net)
-
-
-def _chance(probability: float, generator: torch.Generator) -> bool:
-    return float(torch.rand((), generator=generator)) < probability
 
 
 def _magnitude(noisy: Tensor, target: Tensor, *, zeroed: bool) -> tuple[Tensor, Tensor]:
@@ -185,15 +182,12 @@ class SimulatedMaps:
     ) -> "SimulatedMaps":
         """Draw the window, and the size of the frame: the maps' own where g comes before the filters."""
 
-        def pick(low: int, high: int) -> int:
-            return low + int(torch.randint(high - low, (), generator=generator))
-
         n_y, n_x = maps.shape[-2:]
-        start = (pick(0, n_y - shape[0] + 1), pick(0, n_x - shape[1] + 1))
-        flips = tuple(d for d in (-2, -1) if pick(0, 2))
-        turned = bool(pick(0, 2)) and n_y == n_x
+        start = (pick(n_y - shape[0] + 1, generator), pick(n_x - shape[1] + 1, generator))
+        flips = tuple(d for d in (-2, -1) if chance(0.5, generator))
+        turned = chance(0.5, generator) and n_y == n_x
         low, high = FRAME_LENGTHS
-        lengths = (max(shape[0], pick(low, high)), max(shape[1], pick(low, high)))
+        lengths = (max(shape[0], low + pick(high - low, generator)), max(shape[1], low + pick(high - low, generator)))
         frame = (n_y, n_x) if config.order == "g-then-filter" else lengths
         return cls(maps, frame, start, shape, flips, turned)
 

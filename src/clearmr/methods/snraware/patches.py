@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clearmr.methods.snraware.config import DataConfig
 from clearmr.methods.snraware.corpus import Maps, Series
+from clearmr.methods.snraware.draws import chance, pick, uniform
 from clearmr.methods.snraware.store import StoredSeries
 from clearmr.methods.snraware.volumes import GIVEN, Volume, box
 
@@ -63,31 +64,31 @@ class PatchSampler:
 
     def draw(self, n_frames: int, generator: torch.Generator) -> Patch:
         """One patch of n_frames frames: as it lies in a prepared corpus; or warped, at a random native SNR."""
-        if (self.volumes or self.leaves) and _uniform(generator) < self.config.volumes:
+        if (self.volumes or self.leaves) and chance(self.config.volumes, generator):
             return self._of_volume(n_frames, generator)
-        synthetic = _uniform(generator) < self.config.synthetic or not self.data
+        synthetic = chance(self.config.synthetic, generator) or not self.data
         pool: Sequence[Series | StoredSeries] = self.synthetic if synthetic else self.data
-        series = pool[_pick(len(pool), generator)]
+        series = pool[pick(len(pool), generator)]
         if isinstance(series, Series):
             return self._varied(series.frames, series.native_sd, n_frames, generator)
         aligned = series.aligned(n_frames, self.config.patch[1:])
-        if aligned and _uniform(generator) >= self.config.warped:
-            place = aligned[_pick(len(aligned), generator)]
+        if aligned and uniform(generator) >= self.config.warped:
+            place = aligned[pick(len(aligned), generator)]
             return Patch(*series.cut_out(place, n_frames, self.config.patch[1:], generator))
         cuts = series.cuts()
-        cut = cuts[_pick(len(cuts), generator)]
+        cut = cuts[pick(len(cuts), generator)]
         frames, noise_sd = series.along(cut, generator), series.noise_sd / series.peak
         most = 1 / max(noise_sd, 1e-6)  # louder than it was measured, a series is its own noise
         return self._varied(frames, noise_sd, n_frames, generator, scale=1 / series.peak, most=most)
 
     def _of_volume(self, n_frames: int, generator: torch.Generator) -> Patch:
         """A box of a volume, re-contrasted and with a smooth phase, at a random native SNR."""
-        given = _uniform(generator) < GIVEN if self.volumes and self.leaves else bool(self.volumes)
+        given = chance(GIVEN, generator) if self.volumes and self.leaves else bool(self.volumes)
         pool = self.volumes if given else self.leaves
-        volume = pool[_pick(len(pool), generator)]
+        volume = pool[pick(len(pool), generator)]
         frames = _dressed(box(volume, n_frames, self.config.patch[1:], generator), generator)
         low, high = self.config.native_snr
-        return Patch(frames * low * (high / low) ** _uniform(generator), torch.zeros(1, 1, 1))
+        return Patch(frames * low * (high / low) ** uniform(generator), torch.zeros(1, 1, 1))
 
     def _varied(
         self,
@@ -104,47 +105,39 @@ class PatchSampler:
         if not frames.is_complex():
             frames = _dressed(frames, generator)
         low, high = (min(snr, most) for snr in self.config.native_snr)
-        snr = low * (high / low) ** _uniform(generator)
+        snr = low * (high / low) ** uniform(generator)
         clean = frames * snr * _breathing_contrast(n_frames, generator)
         return Patch(clean, torch.full((1, 1, 1), native_sd * snr))
-
-
-def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
-
-
-def _pick(n: int, generator: torch.Generator) -> int:
-    return int(torch.randint(n, (), generator=generator))
 
 
 def _smooth_field(
     shape: Sequence[int], generator: torch.Generator, amplitude: float, *, nodes: int | None = None
 ) -> Tensor:
-    nodes = nodes or 2 + _pick(4, generator)
-    coarse = torch.randn((1, 1, nodes, nodes), generator=generator) * amplitude * _uniform(generator)
+    nodes = nodes or 2 + pick(4, generator)
+    coarse = torch.randn((1, 1, nodes, nodes), generator=generator) * amplitude * uniform(generator)
     return F.interpolate(coarse, size=tuple(shape), mode="bicubic", align_corners=True)[0, 0]
 
 
 def _breathing_contrast(n_frames: int, generator: torch.Generator) -> Tensor:
     """A slow change of brightness over frames, in one patch of four: contrast arrives, magnetisation relaxes."""
-    depth = _uniform(generator, 0.0, 0.5) if _uniform(generator) < 0.25 else 0.0
-    phase = _uniform(generator, 0.0, 2.0 * math.pi)
+    depth = uniform(generator, 0.0, 0.5) if chance(0.25, generator) else 0.0
+    phase = uniform(generator, 0.0, 2.0 * math.pi)
     return (1 - depth * (0.5 + 0.5 * torch.sin(torch.arange(n_frames) * 0.5 + phase)))[:, None, None]
 
 
 def _dressed(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Magnitudes with another contrast and a smooth phase, in three patches of ten a rougher one."""
     phase = _smooth_field(frames.shape[-2:], generator, math.pi)
-    if _uniform(generator) < 0.3:
-        phase = phase + _smooth_field(frames.shape[-2:], generator, 1.5, nodes=6 + _pick(7, generator))
+    if chance(0.3, generator):
+        phase = phase + _smooth_field(frames.shape[-2:], generator, 1.5, nodes=6 + pick(7, generator))
     return _recontrast(frames, generator) * torch.polar(torch.ones(()), phase)
 
 
 def _recontrast(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Another monotone grey scale in half of the patches, an inverted one in a seventh."""
-    choice = _uniform(generator)
+    choice = uniform(generator)
     if choice < 0.5:
-        return frames.clamp(min=0) ** _uniform(generator, 0.6, 1.7)
+        return frames.clamp(min=0) ** uniform(generator, 0.6, 1.7)
     if choice < 0.64:
         return torch.where(frames > 0.05, (1.05 - frames).clamp(min=0), frames.abs())
     return frames
@@ -153,10 +146,10 @@ def _recontrast(frames: Tensor, generator: torch.Generator) -> Tensor:
 def _warped(source: Frames, n_frames: int, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """n_frames of a random place, turned and zoomed; a single frame moves, in time or depth neighbours follow."""
     n, *size = source.shape
-    step = STEPS[_pick(len(STEPS), generator)]
-    along = n >= step * n_frames and _uniform(generator) < 0.5
+    step = STEPS[pick(len(STEPS), generator)]
+    along = n >= step * n_frames and chance(0.5, generator)
     reach = step * (n_frames - 1) if along else 0
-    first = _pick(n - reach, generator)
+    first = pick(n - reach, generator)
     grid = _grid(size, shape, generator)[None]
     if not along and n_frames > 1:
         grid = grid + _motion(n_frames, shape, generator)
@@ -183,10 +176,10 @@ def _sampled(picked: Tensor, grid: Tensor, n_frames: int) -> Tensor:
 
 def _grid(source: Sequence[int], shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Sampling positions (y, x, 2) in voxels of the source, (x, y) last, round a random centre."""
-    angle = _uniform(generator, -math.pi, math.pi) if _uniform(generator) < 0.5 else 0.0
-    zoom = _uniform(generator, 0.6, 1.3)
+    angle = uniform(generator, -math.pi, math.pi) if chance(0.5, generator) else 0.0
+    zoom = uniform(generator, 0.6, 1.3)
     y = (torch.arange(shape[0]) - shape[0] / 2) * zoom
-    x = (torch.arange(shape[1]) - shape[1] / 2) * zoom * (1 if _uniform(generator) < 0.5 else -1)
+    x = (torch.arange(shape[1]) - shape[1] / 2) * zoom * (1 if chance(0.5, generator) else -1)
     u = x * math.cos(angle) + y[:, None] * math.sin(angle)
     v = y[:, None] * math.cos(angle) - x * math.sin(angle)
     half = torch.tensor([source[1] / 2, source[0] / 2])
@@ -197,9 +190,9 @@ def _grid(source: Sequence[int], shape: Sequence[int], generator: torch.Generato
 
 def _motion(n_frames: int, shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Displacements (frame, y, x, 2) in voxels: a beating smooth field plus a drift; in some patches none."""
-    amplitude = _uniform(generator, 0.0, 3.0) if _uniform(generator) < 0.85 else 0.0
+    amplitude = uniform(generator, 0.0, 3.0) if chance(0.85, generator) else 0.0
     field = torch.stack([_smooth_field(shape, generator, amplitude) for _ in range(2)], -1)
     drift = torch.randn(2, generator=generator) * amplitude * 0.15
     time = torch.arange(n_frames, dtype=torch.float32)
-    beat = torch.sin(time * _uniform(generator, 0.15, 0.8) + _uniform(generator, 0.0, 6.3))
+    beat = torch.sin(time * uniform(generator, 0.15, 0.8) + uniform(generator, 0.0, 6.3))
     return beat[:, None, None, None] * field + time[:, None, None, None] * drift

@@ -1,7 +1,8 @@
-"""Named settings: what the bundled weights were trained with, and each network of Table 2 as the paper trains it."""
+"""Named settings: the bundled models' from scratch (their cards tell their own way), and Table 2's as the paper's."""
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 
 from clearmr.methods.snraware.config import DataConfig, LossConfig, NetConfig, NoiseConfig, SnrAwareConfig
 from clearmr.methods.snraware.model import TABLE2_ARCHITECTURES, table2
@@ -43,30 +44,21 @@ def small() -> SnrAwareConfig:
 
 def small_mag() -> SnrAwareConfig:
     """`snraware-small-mag`, from scratch: magnitudes (Rician, some with a zeroed background); real ones (Gaussian)."""
-    return SnrAwareConfig(
-        noise=NoiseConfig(
-            gaussian_probability=0.5, clean_probability=0.08, gmap_probability=0.5, white_probability=0.7
-        ),
+    like = small()
+    return replace(
+        like,
+        noise=replace(like.noise, white_probability=0.7),
         net=NetConfig(image="magnitude"),
-        data=DataConfig(
-            patch=(12, 64, 64),
-            batch=2,
-            single_frame_probability=0.22,
-            native_snr=(60.0, 1500.0),
-            signed=0.3,
-            volumes=0.5,
-            lesions=0.5,
-        ),
-        loss=LossConfig(epsilon=1.0),
-        loop=LoopConfig(steps=20000, learning_rate=4e-4, warmup=0.02, bf16=True),
+        data=replace(like.data, signed=0.3, volumes=0.5),
+        loop=replace(like.loop, learning_rate=4e-4),
     )
 
 
 def paper(architecture: str) -> SnrAwareConfig:
     """A network of Table 2 with the paper's noise, 16x64x64 patches, losses (but one), optimiser and learning rate.
 
-    The perceptual term is left out until `loss.perceptual` and `loss.vgg` (a file of VGG16 weights) are set; the
-    number of steps is ours: 80 epochs of the paper's corpus are not 80 of yours.
+    The perceptual term is left out until `loss.perceptual` and `loss.vgg` (a file of VGG16 weights) are set. The
+    number of steps is ours (80 epochs of the paper's corpus are not 80 of yours), the betas are Sophia's own.
     """
     return SnrAwareConfig(
         net=table2(architecture),

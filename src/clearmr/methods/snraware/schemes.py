@@ -29,6 +29,7 @@ def scheme(config: SnrAwareConfig, name: str) -> SnrAwareConfig:
             noise=replace(_white(config.noise), gmap_probability=0.0),
             net=replace(config.net, image="magnitude", noise_map=False),
             data=replace(config.data, zeroed_background=0.0),
+            loss=replace(config.loss, perpendicular=0.0),  # it is of phases
         )
     raise InputError(f"a scheme among {', '.join(SCHEMES)}", name, "choose one of them")
 

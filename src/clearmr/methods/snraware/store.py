@@ -31,11 +31,11 @@ from torch import Tensor
 
 from clearmr.errors import InputError
 from clearmr.methods.snraware.corpus import Series, clean_series
+from clearmr.methods.snraware.gmaps import GMAP_MAX
 from clearmr.scan import SnrImage
 
 FORMAT, VERSION, INDEX = "clearmr-corpus", 1, "index.json"
 OPEN_FILES = 64
-GMAP_MAX = 8.0
 LEAST_DEPTH = 32  # slices of a volume that is worth cutting across
 TIME, DEPTH, ROWS, COLUMNS = range(4)  # axes of the image that a series of patches may follow
 Window = tuple[slice, slice, slice]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from clearmr.methods.snraware.draws import chance, uniform
 from clearmr.scan import SnrImage
 
 SHALLOWEST = 16  # slices; fewer are a stack, not a volume
@@ -52,11 +53,11 @@ def box(
     """A box at a random place: turned any way or along the axes, mirrored, finer or coarser, zero outside."""
     fine = min(volume.spacing) < FINE
     low, high = STEPS_OF_FINE if fine else STEPS_OF_COARSE
-    step = _uniform(generator, low, high) * (1.0 if fine else min(volume.spacing))
-    thick = _uniform(generator, 1.0, THICK) if _uniform(generator) < 0.3 else 1.0
+    step = uniform(generator, low, high) * (1.0 if fine else min(volume.spacing))
+    thick = uniform(generator, 1.0, THICK) if chance(0.3, generator) else 1.0
     steps = (step * thick, step, step)
     axes = [
-        (torch.arange(n) - n / 2) * d * (1 if _uniform(generator) < 0.5 else -1)
+        (torch.arange(n) - n / 2) * d * (1 if chance(0.5, generator) else -1)
         for n, d in zip((n_slices, *shape), steps, strict=True)
     ]
     turned = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ _rotation(generator).T
@@ -76,38 +77,34 @@ def leaf_volumes(generator: torch.Generator, n: int = LEAF_VOLUMES) -> list[Volu
 def _leaves(size: int, generator: torch.Generator) -> Tensor:
     axis = torch.linspace(-1, 1, size)
     places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
-    volume = torch.full((size, size, size), _uniform(generator, 0.0, 0.4))
-    for _ in range(int(_uniform(generator, 25.0, 70.0))):
-        radius = math.exp(_uniform(generator, math.log(0.06), math.log(0.6)))
+    volume = torch.full((size, size, size), uniform(generator, 0.0, 0.4))
+    for _ in range(int(uniform(generator, 25.0, 70.0))):
+        radius = math.exp(uniform(generator, math.log(0.06), math.log(0.6)))
         centre = torch.rand(3, generator=generator) * 2 - 1
         low, high = (((centre + side * 1.3 * radius + 1) / 2 * size).long() for side in (-1, 1))
         ends = zip(low.clamp(0, size - 1).tolist(), high.clamp(0, size - 1).tolist(), strict=True)
         around = tuple(slice(a, b + 1) for a, b in ends)
-        flat = torch.tensor([1.0, _uniform(generator, 0.2, 1.0), _uniform(generator, 0.2, 1.0)])
+        flat = torch.tensor([1.0, uniform(generator, 0.2, 1.0), uniform(generator, 0.2, 1.0)])
         place = (places[around] - centre) @ _any_rotation(generator) / (radius * flat)
-        sharpness = radius * size * _uniform(generator, 0.24, 0.72)
+        sharpness = radius * size * uniform(generator, 0.24, 0.72)
         inside = torch.sigmoid((1 - torch.linalg.vector_norm(place, dim=-1)) * sharpness)
-        grey = _uniform(generator, 0.0, 1.0) + _texture(place[..., 0], generator)
+        grey = uniform(generator, 0.0, 1.0) + _texture(place[..., 0], generator)
         volume[around] += inside * (grey - volume[around])
     return volume.clamp(0, 1)
 
 
 def _texture(along: Tensor, generator: torch.Generator) -> Tensor:
     """Stripes in three of ten leaves."""
-    depth = _uniform(generator, 0.0, 0.12) if _uniform(generator) < 0.3 else 0.0
-    return depth * torch.sin(along * _uniform(generator, 3.0, 40.0) + _uniform(generator, 0.0, 6.0))
+    depth = uniform(generator, 0.0, 0.12) if chance(0.3, generator) else 0.0
+    return depth * torch.sin(along * uniform(generator, 3.0, 40.0) + uniform(generator, 0.0, 6.0))
 
 
 def _rotation(generator: torch.Generator) -> Tensor:
     """Any rotation, or one that only exchanges the axes."""
-    if _uniform(generator) < 0.5:
+    if chance(0.5, generator):
         return _any_rotation(generator)
     return torch.eye(3)[torch.randperm(3, generator=generator)]
 
 
 def _any_rotation(generator: torch.Generator) -> Tensor:
     return torch.linalg.qr(torch.randn(3, 3, generator=generator))[0]
-
-
-def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
