@@ -41,6 +41,12 @@ def start(*, device: str, devices: int, nodes: int, strategy: str, bf16: bool) -
     return fabric
 
 
+def stop() -> None:
+    """Leave the other processes, where there are any: a thread of theirs that outlives Python would abort it."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def first_process() -> bool:
     """Whether this process is the one that writes files: always so where there is one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

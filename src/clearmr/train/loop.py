@@ -47,13 +47,20 @@ def train(
         raise InputError("a new run folder", f"a run in {run}", "pass --resume or choose another folder")
     check(config)
     fabric = launch.start(device=device, devices=devices, nodes=nodes, strategy=strategy, bf16=config.bf16)
-    on = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(on), Watch() as watch:
+    try:
         work = Work(fabric, model, loss, validate, config, run, seed, samples.batch * fabric.world_size, pictures)
+        return _worked(work, samples, resume, progress)
+    finally:
+        launch.stop()
+
+
+def _worked(work: Work, samples: Samples, resume: bool, progress: Progress) -> nn.Module:
+    device = work.fabric.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), Watch() as watch:
         work.resume() if resume else work.start()
         try:
             work.go(samples, watch, progress)
         finally:
             work.close()
-        work.average.load_state_dict(checkpoint.load_tensors(run / BEST))
+        work.average.load_state_dict(checkpoint.load_tensors(work.run / BEST))
     return work.average
