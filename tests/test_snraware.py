@@ -12,7 +12,7 @@ from clearmr.methods import METHODS, room
 from clearmr.methods.snraware import config, method, model, presence, presets, schemes
 from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, draw_noise, filtered_noise
 from clearmr.scan import SnrImage
-from clearmr.train import losses
+from clearmr.train import losses, settings
 
 ONE = torch.ones(1, 1, 1, 1)
 FILTERS = [
@@ -41,11 +41,11 @@ def test_every_room_has_fit_and_load(name: str) -> None:
 
 
 def test_settings_are_read_by_type_and_refused_by_name() -> None:
-    changed = config.with_settings(presets.tiny(), {"loop.steps": "7", "net.channels": "8,16", "loop.bf16": "false"})
+    changed = settings.with_settings(presets.tiny(), {"loop.steps": "7", "net.channels": "8,16", "loop.bf16": "false"})
     assert (changed.loop.steps, changed.net.channels, changed.loop.bf16) == (7, (8, 16), False)
     for key, text in (("loop.step", "7"), ("steps", "7"), ("loop.steps", "seven")):
         with pytest.raises(InputError):
-            config.with_settings(presets.tiny(), {key: text})
+            settings.with_settings(presets.tiny(), {key: text})
 
 
 def test_fit_takes_steps_that_help(tmp_path: Path) -> None:

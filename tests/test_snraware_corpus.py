@@ -14,7 +14,7 @@ from clearmr import recon
 from clearmr.errors import InputError
 from clearmr.methods.snraware import config, corpus, gmaps, leaves, pairs, patches, prepare, store
 from clearmr.scan import SnrImage
-from clearmr.train import stream
+from clearmr.train import stream, subjects
 from cli_runs import scan
 
 ONE = torch.ones(1, 1, 1, 1)
@@ -245,15 +245,15 @@ def test_a_clean_image_gets_snr_units_phase_and_maps() -> None:
     ],
 )
 def test_whose_an_image_is(path: str, subject: str) -> None:
-    assert corpus.subject_of(Path(path)) == subject
+    assert subjects.subject_of(Path(path)) == subject
 
 
 def test_five_percent_of_the_subjects_are_held_out() -> None:
     names = [f"sub-{k:03d}" for k in range(200)]
-    kept = corpus.held_out(names)
-    assert len(kept) == 10 and kept == corpus.held_out([*reversed(names), *names])
+    kept = subjects.held_out(names)
+    assert len(kept) == 10 and kept == subjects.held_out([*reversed(names), *names])
     assert kept != frozenset(names[:10])
-    assert len(corpus.held_out(names[:3])) == 1 and not corpus.held_out(["one", "one"])
+    assert len(subjects.held_out(names[:3])) == 1 and not subjects.held_out(["one", "one"])
 
 
 def test_simulated_gmaps_grow_with_acceleration() -> None:

@@ -82,12 +82,13 @@ def snraware(
 
 
 def _config(preset: str, scheme: str, settings: list[str]) -> "SnrAwareConfig":
-    from clearmr.methods.snraware import config, presets, schemes
+    from clearmr.methods.snraware import presets, schemes
+    from clearmr.train.settings import with_settings
 
     if preset not in presets.PRESETS:
         raise InputError(f"a preset among {', '.join(presets.PRESETS)}", preset, "choose one of them")
     chosen = schemes.scheme(presets.PRESETS[preset](), scheme)
-    return config.with_settings(chosen, train_inputs.settings_of(settings))
+    return with_settings(chosen, train_inputs.settings_of(settings))
 
 
 def _cases(

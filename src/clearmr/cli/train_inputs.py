@@ -80,7 +80,8 @@ def _of_folder(folder: Path, quiet: bool) -> list[Path]:
 
 def cases_of(paths: Sequence[Path], *, quiet: bool) -> list[Case]:
     """Everything that `paths` name: series of prepared corpora (unread), images (in memory). Raises InputError."""
-    from clearmr.methods.snraware import corpus, store
+    from clearmr.methods.snraware import store
+    from clearmr.train.subjects import subject_of
 
     found: list[Case] = []
     for path in paths:
@@ -88,7 +89,7 @@ def cases_of(paths: Sequence[Path], *, quiet: bool) -> list[Case]:
             found += [Case(s.subject, path / store.INDEX, s) for s in store.open_corpus(path)]
         else:
             files = files_of([path], quiet=quiet)
-            found += [Case(corpus.subject_of(file), file, _image(file)) for file in files]
+            found += [Case(subject_of(file), file, _image(file)) for file in files]
     return found
 
 
@@ -104,10 +105,10 @@ def _image(path: Path) -> "SnrImage":
 
 
 def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
-    """To train on, and to validate on: 5 % of the subjects, by the hash of their names (`corpus.held_out`)."""
-    from clearmr.methods.snraware import corpus
+    """To train on, and to validate on: 5 % of the subjects, by the hash of their names (`subjects.held_out`)."""
+    from clearmr.train.subjects import held_out
 
-    kept = corpus.held_out(case.subject for case in cases)
+    kept = held_out(case.subject for case in cases)
     return [c for c in cases if c.subject not in kept], [c for c in cases if c.subject in kept]
 
 

@@ -60,12 +60,12 @@ def _entry(
     path: Path, subject: str | None, seed: int, quiet: bool, options: dict[str, Any]
 ) -> tuple["Entry", dict[str, Any]]:
     """The series of one file and its provenance. Raises InputError that names the file."""
-    from clearmr.methods.snraware import corpus
+    from clearmr.train.subjects import subject_of
 
     try:
         origin = common.provenance(seed=seed, device=options["device"], **common.inputs([path]))
         number = int(origin["input_sha256"][:8], 16)  # the same file gets the same phase and coils in any corpus
-        return _made(path, subject or corpus.subject_of(path), (seed, number), quiet, **options), origin
+        return _made(path, subject or subject_of(path), (seed, number), quiet, **options), origin
     except InputError as error:
         line = str(error) if path.name in str(error) else f"{path.name}: {error}"
         raise InputError("files that all can be prepared", line, "leave it out or repair it") from error

@@ -1,7 +1,13 @@
 """Settings of a training, and the learning rate that follows from them."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from clearmr.errors import InputError
+
+Config = TypeVar("Config", bound=Any)
 
 START, END = 1 / 25, 1e-4  # fractions of the top at the first and the last step
 
@@ -44,3 +50,36 @@ def one_cycle(step: int, *, steps: int, top: float, warmup: float) -> float:
 
 def _between(start: float, end: float, phase: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * phase))
+
+
+def with_settings(config: Config, settings: dict[str, str]) -> Config:
+    """Dataclasses in a dataclass, fields replaced by `part.name=value` texts, each read as its default's type.
+
+    Raises InputError.
+    """
+    for key, text in settings.items():
+        part, _, name = key.partition(".")
+        section = getattr(config, part, None)
+        if not name or not dataclasses.is_dataclass(section) or not hasattr(section, name):
+            known = ", ".join(f"{p.name}.{f.name}" for p in dataclasses.fields(config) for f in _fields(config, p.name))
+            raise InputError("a setting as part.name=value", key, f"known: {known}")
+        value = _read(key, text, getattr(section, name))
+        replaced = dataclasses.replace(section, **{name: value})
+        config = dataclasses.replace(config, **{part: replaced})
+    return config
+
+
+def _fields(config: Any, part: str) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(getattr(config, part))
+
+
+def _read(key: str, text: str, default: Any) -> Any:
+    kind = type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is tuple:
+            return tuple(type(default[0])(item) for item in text.strip("()").split(",") if item)
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{key} as {kind.__name__}", text, f"write it like {default}") from error

@@ -1,10 +1,8 @@
 """Settings of SNRAware. Defaults of `NoiseConfig` are the paper's (Training data generation)."""
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from clearmr.errors import InputError
 from clearmr.train.loop import LoopConfig
 
 
@@ -84,33 +82,3 @@ class SnrAwareConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=20000, bf16=True))
-
-
-def with_settings(config: SnrAwareConfig, settings: dict[str, str]) -> SnrAwareConfig:
-    """Replace fields by `part.name=value` texts, each read as the type of the default. Raises InputError."""
-    for key, text in settings.items():
-        part, _, name = key.partition(".")
-        section = getattr(config, part, None)
-        if not name or not dataclasses.is_dataclass(section) or not hasattr(section, name):
-            known = ", ".join(f"{p.name}.{f.name}" for p in dataclasses.fields(config) for f in _fields(config, p.name))
-            raise InputError("a setting as part.name=value", key, f"known: {known}")
-        value = _read(key, text, getattr(section, name))
-        replaced = dataclasses.replace(section, **{name: value})  # type: ignore[type-var]
-        config = dataclasses.replace(config, **{part: replaced})  # type: ignore[arg-type]
-    return config
-
-
-def _fields(config: SnrAwareConfig, part: str) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(getattr(config, part))
-
-
-def _read(key: str, text: str, default: Any) -> Any:
-    kind = type(default)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is tuple:
-            return tuple(type(default[0])(item) for item in text.strip("()").split(",") if item)
-        return kind(text)
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{key} as {kind.__name__}", text, f"write it like {default}") from error

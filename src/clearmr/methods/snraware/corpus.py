@@ -1,13 +1,9 @@
-"""What SNRAware learns from: clean series in memory, and which subjects are held out.
+"""What SNRAware learns from: clean series in memory.
 
 A prepared corpus, read window by window, is in `store`.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,8 +12,6 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from clearmr.scan import SnrImage
-
-HELD_OUT = 0.05  # of the subjects, for validation (Xue et al. 2025)
 
 
 @runtime_checkable
@@ -66,19 +60,3 @@ def _series(frames: Tensor, image: SnrImage) -> Series:
     peak = torch.quantile(frames.abs().flatten()[:: max(1, frames.numel() // 10**6)], 0.999)
     measured = image.noise_source == "measured"
     return Series(frames / peak, float(image.noise_sd.float().mean() / peak) if measured else 0.0)
-
-
-def subject_of(path: Path) -> str:
-    """Whose image a file is: the last BIDS `sub-XX` in its path, or the file's name up to its first dot."""
-    found = re.findall(r"(?:^|[/_])(sub-[A-Za-z0-9]+)", path.as_posix())
-    return found[-1] if found else path.name.split(".")[0]
-
-
-def held_out(subjects: Iterable[str], *, fraction: float = HELD_OUT) -> frozenset[str]:
-    """The subjects to validate on: `fraction` of them, those whose names have the lowest SHA-256.
-
-    The same names give the same split, in any order. At least one of two or more subjects; none of one.
-    """
-    ranked = sorted(set(subjects), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    count = max(1, round(fraction * len(ranked))) if len(ranked) > 1 else 0
-    return frozenset(ranked[:count])
