@@ -64,7 +64,7 @@ def with_settings(config: Config, settings: dict[str, str]) -> Config:
             known = ", ".join(f"{p.name}.{f.name}" for p in dataclasses.fields(config) for f in _fields(config, p.name))
             raise InputError("a setting as part.name=value", key, f"known: {known}")
         value = _read(key, text, getattr(section, name))
-        replaced = dataclasses.replace(section, **{name: value})
+        replaced = dataclasses.replace(section, **{name: value})  # type: ignore[type-var]
         config = dataclasses.replace(config, **{part: replaced})
     return config
 
