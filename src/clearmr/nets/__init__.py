@@ -7,6 +7,7 @@ A backbone takes `cell`, a function that makes one, and never names one. An atte
 from clearmr.nets.backbones import UNet, in_float32, pad_to_multiple
 from clearmr.nets.cells import ConvLayer, Place, PreNormCell, ResidualConv3d
 from clearmr.nets.pyramids import HRNet, SkipUNet
+from clearmr.nets.slices import SlicesUNet
 
 __all__ = [
     "ConvLayer",
@@ -15,6 +16,7 @@ __all__ = [
     "PreNormCell",
     "ResidualConv3d",
     "SkipUNet",
+    "SlicesUNet",
     "UNet",
     "in_float32",
     "pad_to_multiple",

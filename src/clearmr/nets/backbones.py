@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from clearmr.axes import Net5D, NetOut
@@ -51,7 +52,7 @@ class UNet(nn.Module):
         return in_float32(self.tail, features)[..., :height, :width]
 
 
-def in_float32(layer: nn.Module, x: Net5D) -> NetOut:
+def in_float32(layer: nn.Module, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C_out *space_out"]:
     """Few-channel ends stay out of autocast: their sums carry the image itself, which bf16 would round."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
