@@ -1,7 +1,7 @@
-"""`clearmr simulate`: a raw scan of a phantom, written as MRD."""
+"""`clearmr simulate`: a raw scan of a phantom or of an image, written as MRD."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,14 +9,16 @@ from clearmr.cli import common
 from clearmr.errors import InputError
 
 if TYPE_CHECKING:
+    from clearmr.scan import SnrImage
     from clearmr.simulate import Simulated
+    from clearmr.simulate.scanning import ScanOptions
 
 NAME = "simulate"
 EXAMPLE = "clearmr simulate cine -o cine.h5 --acceleration 4"
 
 
 def run(
-    scene: Annotated[str, typer.Argument(help="phantom, cine or brain.")],
+    scene: Annotated[str, typer.Argument(help="phantom, cine, brain, or an image file (NIfTI, npz, npy).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5).")],
     coils: Annotated[int, typer.Option(help="Receiver coils.")] = 8,
     acceleration: Annotated[str, typer.Option(help="R, or R1xR2 for 3D.")] = "1",
@@ -26,8 +28,12 @@ def run(
     snr: Annotated[
         float | None, typer.Option(help="Mean SNR of the object, fully sampled, instead of --noise-sd.")
     ] = None,
-    matrix: Annotated[int | None, typer.Option(min=16, help="Image size, pixels.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames of the series.")] = None,
+    matrix: Annotated[int | None, typer.Option(min=16, help="Image size of a scene, pixels.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames of a scene.")] = None,
+    variety: Annotated[
+        float | None, typer.Option(help="How much brains of other seeds differ: 0 to 1.5; 1: as people.")
+    ] = None,
+    contrast: Annotated[str | None, typer.Option(help="Of the brain: t1, t2 or black-blood.")] = None,
     acs: Annotated[int, typer.Option(min=0, help="Calibration lines.")] = 24,
     partial_fourier: Annotated[float, typer.Option(help="Acquired fraction of the phase encoding.")] = 1.0,
     truth: Annotated[Path | None, typer.Option(help="Write the noise-free image here too (.npz).")] = None,
@@ -42,23 +48,21 @@ def run(
     factors = _factors(acceleration)
     if truth:
         common.refuse_image(truth, force=force)
-    from clearmr import formats, simulate
+    options: ScanOptions = {
+        "n_coils": coils,
+        "acceleration": factors,
+        "noise_sd": noise_sd,
+        "snr": snr,
+        "acs": acs,
+        "partial_fourier": partial_fourier,
+    }
+    own = {"matrix": matrix, "n_frames": frames, "variety": variety, "contrast": contrast}
+    simulated, origin = _simulated(scene, {k: v for k, v in own.items() if v is not None}, options, seed)
+    from clearmr import formats
 
-    simulated = simulate.simulate(
-        scene,
-        n_coils=coils,
-        acceleration=factors,
-        noise_sd=noise_sd,
-        snr=snr,
-        matrix=matrix,
-        n_frames=frames,
-        acs=acs,
-        partial_fourier=partial_fourier,
-        seed=seed,
-    )
     formats.save_raw(simulated.scan, out, force=force)
     if truth:
-        _write_truth(simulated, truth, seed, force)
+        _write_truth(simulated, truth, {"seed": seed, **origin}, force)
     shape = common.shape(simulated.scan.kspace)
     common.say(f"{out}: k-space {shape} (frame, coil, k2, k1, k0), R = {acceleration}", quiet=quiet)
 
@@ -70,12 +74,47 @@ def _factors(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1]) if len(parts) == 2 else 1
 
 
-def _write_truth(simulated: "Simulated", path: Path, seed: int, force: bool) -> None:
+def _simulated(
+    scene: str, own: dict[str, Any], options: "ScanOptions", seed: int
+) -> tuple["Simulated", dict[str, Any]]:
+    """The scan of a scene with its `own` options, or of an image file, and the provenance of the file."""
+    from clearmr import simulate
+
+    if not _is_file(scene):
+        return simulate.simulate(scene, seed=seed, **own, **options), {}
+    if own:
+        names = ", ".join(f"--{'frames' if name == 'n_frames' else name}" for name in own)
+        raise InputError("an image as it is", f"{names} beside {scene}", "leave that out: it is for scenes")
+    image = _image(Path(scene))
+    fov = tuple(size * n for size, n in zip(image.spacing, image.image.shape[1:], strict=True))
+    place: dict[str, Any] = {"fov": fov, "affine": image.affine, "name": Path(scene).name}
+    return simulate.scan_of(image.image, **place, seed=seed, **options), common.inputs([Path(scene)])
+
+
+def _is_file(scene: str) -> bool:
+    from clearmr.simulate import SCENES
+
+    return scene not in {s.name for s in SCENES} and (Path(scene).suffix != "" or Path(scene).exists())
+
+
+def _image(path: Path) -> "SnrImage":
+    from clearmr import formats
+    from clearmr.scan import SnrImage
+
+    loaded = formats.load(path)
+    if not isinstance(loaded, SnrImage):
+        raise InputError("an image to scan", f"raw data in {path}", "reconstruct it first: clearmr recon")
+    return loaded
+
+
+def _write_truth(simulated: "Simulated", path: Path, made: dict[str, Any], force: bool) -> None:
     import torch
 
     from clearmr import formats
     from clearmr.scan import SnrImage
 
-    one, origin = torch.ones(1, 1, 1, 1), {"provenance": common.provenance(seed=seed)}
-    affine = simulated.scan.affine
-    formats.save(SnrImage(simulated.truth, 0 * one, one, "given", affine=affine, meta=origin), path, force=force)
+    one, origin = torch.ones(1, 1, 1, 1), {"provenance": common.provenance(**made)}
+    affine, encoding = simulated.scan.affine, simulated.scan.encoding
+    z, y, x = (fov / n for fov, n in zip(encoding.recon_fov, encoding.recon_matrix, strict=True))
+    truth = SnrImage(simulated.truth, 0 * one, one, "given", spacing=(z, y, x), affine=affine, meta=origin)
+    formats.save(truth, path, force=force)

@@ -13,12 +13,9 @@ from torch import Tensor
 
 from clearmr import recon
 from clearmr.scan import SnrImage
-from clearmr.simulate.acquire import acquire, ideal_snr
+from clearmr.simulate import scan_of
 from clearmr.simulate.cine import cine, contraction, draw_anatomy
-from clearmr.simulate.coils import coil_maps
 from clearmr.simulate.phantoms import find_scene
-from clearmr.simulate.receiver import Receiver, noise_covariance
-from clearmr.simulate.sampling import Sampling
 from clearmr.simulate.shapes import grid_2d
 
 Matrix = tuple[int, int, int]
@@ -98,11 +95,14 @@ def _regions(scan: Scan, seed: int, *, beats: bool, whole: bool = False) -> dict
 def _scanned(truth: Tensor, scan: Scan, seed: int) -> SnrImage:
     """Measure with coils and receiver noise, and reconstruct in SNR units."""
     scene = find_scene("cine")
-    relative = tuple(f / max(scene.fov[1:]) for f in scene.fov)
-    csm = coil_maps(scan.matrix, n_coils=scan.n_coils, extent=(0.0, relative[1], relative[2]), seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    unit = noise_covariance(csm, noise_sd=1.0, generator=generator)
-    level = float(ideal_snr(truth, csm, unit)[truth.abs() > 0.02].mean()) / scan.snr
-    sampling = Sampling(acceleration=(scan.acceleration, 1), calibration="separate")
-    raw = acquire(truth, csm, unit * level**2, scene, sampling, Receiver(), oversampling=2, generator=generator)
+    raw = scan_of(
+        truth,
+        fov=scene.fov,
+        name=scene.name,
+        n_coils=scan.n_coils,
+        acceleration=scan.acceleration,
+        calibration="separate",
+        snr=scan.snr,
+        seed=seed,
+    ).scan
     return dataclasses.replace(recon.reconstruct(raw), meta={"simulated": scene.name, "seed": seed})

@@ -48,7 +48,10 @@ def static_phantom(matrix: Matrix, *, n_frames: int = 1, seed: int = 0) -> Image
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing to scan. `draw(matrix, n_frames=, seed=)` gives its image (frame, z, y, x); FOV in mm (z, y, x)."""
+    """One thing to scan. `draw(matrix, n_frames=, seed=)` gives its image (frame, z, y, x); FOV in mm (z, y, x).
+
+    varies: `draw` takes `variety=` and `contrast=`.
+    """
 
     name: str
     draw: Callable[..., Tensor]
@@ -56,6 +59,7 @@ class Scene:
     n_frames: int
     fov: tuple[float, float, float]
     about: str
+    varies: bool = False
 
 
 SCENES = (
@@ -63,7 +67,7 @@ SCENES = (
         "phantom", static_phantom, (1, 256, 256), 1, (5.0, 256.0, 256.0), "a Shepp-Logan-like slice that stands still"
     ),
     Scene("cine", cine, (1, 128, 128), 12, (8.0, 340.0, 340.0), "a beating heart in short axis, one cycle"),
-    Scene("brain", brain, (48, 96, 96), 1, (168.0, 224.0, 192.0), "a brain-like 3D volume"),
+    Scene("brain", brain, (48, 96, 96), 1, (168.0, 224.0, 192.0), "a brain-like 3D volume", varies=True),
 )
 
 
