@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from clearmr.errors import InputError
+from clearmr.evaluate import presence
 from clearmr.methods import METHODS, room
-from clearmr.methods.snraware import config, method, model, presence, presets, schemes
+from clearmr.methods.snraware import config, method, model, presets, schemes
 from clearmr.methods.snraware.noise import AxisFilter, NoiseDraw, draw_noise, filtered_noise
 from clearmr.scan import SnrImage
 from clearmr.train import losses, settings

@@ -45,6 +45,79 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def save_model(net: nn.Module, path: Path, card: Mapping[str, Any]) -> None:
+    """Write a trained network's weights as float16 safetensors and, beside them, its card (JSON) with their SHA-256."""
+    save_tensors({name: _half(value) for name, value in net.state_dict().items()}, path)
+    save_json({**card, "sha256": sha256(path)}, path.with_suffix(".json"))
+
+
+def _half(values: Tensor) -> Tensor:
+    """float16, unless that cannot hold the values (integers, very large numbers)."""
+    fits = values.is_floating_point() and bool((values.abs() < torch.finfo(torch.float16).max).all())
+    return values.half() if fits else values
+
+
+def find_model(name: str, *, expected: str, todo: str) -> Path:
+    """The .safetensors file of a name: that file, or the one of a run's folder with a card beside it.
+
+    Raises InputError, where there is no such file with the words `expected` and `todo`.
+    """
+    path = Path(name)
+    if path.is_dir():
+        with_card = [p for p in sorted(path.glob("*.safetensors")) if _is_card(p.with_suffix(".json"))]
+        if len(with_card) != 1:
+            found = f"{len(with_card)} in {path}"
+            raise InputError("a run's folder with one model and its card", found, "name the .safetensors file")
+        return with_card[0]
+    if not path.is_file():
+        raise InputError(expected, name, todo)
+    return path
+
+
+def _is_card(path: Path) -> bool:
+    try:
+        return "sha256" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def read_card(path: Path, *, method: str) -> dict[str, Any]:
+    """The card beside the weights in `path`, with lists as tuples under "net". Raises InputError.
+
+    Cards of the first models do not say their method: they are SNRAware's.
+    """
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        raise InputError("a model card beside the weights", f"no {card_path}", "keep both files together")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card["net"] = {key: tuple(v) if isinstance(v, list) else v for key, v in card["net"].items()}
+        its = card.get("method", "snraware")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise unreadable_card(card_path, error) from error
+    if its != method:
+        todo = f"name another model, or use --method {str(its).replace('_', '-')}"
+        raise InputError(f"a model of {method}", f"one of {its} in {path}", todo)
+    if card.get("sha256") != sha256(path):
+        raise InputError("weights that match their card", f"another SHA-256 in {path}", "take both from one training")
+    return dict(card)
+
+
+def unreadable_card(path: Path, error: Exception) -> InputError:
+    """What is said of a card that does not tell which network it is of."""
+    todo = "keep the card that `clearmr train` wrote beside the weights"
+    return InputError("a model card with its network in JSON", f"{path} ({error!r})", todo)
+
+
+def fill(net: nn.Module, path: Path) -> None:
+    """Put the weights of a file in place, as float32 where the network has that. Raises InputError if they misfit."""
+    try:
+        net.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        todo = "take weights and card from one training with this version of clearmr"
+        raise InputError("weights of the network that the card names", f"others in {path}", todo) from error
+
+
 def save_state(tensors: Mapping[str, Tensor], note: Mapping[str, Any], run: Path) -> None:
     """Write a training state, tensors and note (JSON-able) in one file: no kill can leave one without the other."""
     with whole_file(run / STATE, force=True) as temporary:

@@ -39,6 +39,7 @@ class NetConfig:
 
     channels per resolution level. image: "magnitude" as published, or "complex" (real and imaginary channels).
     noise_map: whether the noise SD of each slice is an input; without bias the network then follows any noise level.
+    scale: what a scan is divided by: its median "noise" SD, or its own robust "peak", which needs no noise_sd.
     """
 
     image: Literal["magnitude", "complex"] = "magnitude"
@@ -46,6 +47,7 @@ class NetConfig:
     channels: tuple[int, ...] = (32, 64, 128, 256)
     bias: bool = False
     noise_map: bool = True
+    scale: Literal["noise", "peak"] = "noise"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
-from clearmr.methods.snraware import layout, pairs, presence, ranges, tiles
+from clearmr.evaluate import presence, ranges
+from clearmr.methods.snraware import layout, pairs, tiles
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 
