@@ -8,7 +8,7 @@ from types import ModuleType
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 
-REPRODUCTIONS = ("snraware-table2", "snraware-table3")
+REPRODUCTIONS = ("snraware-table2", "snraware-table3", "mr-self-noise2noise-table2")
 SCALES = ("tiny", "full")
 
 __all__ = ["REPRODUCTIONS", "SCALES", "Options", "room"]

@@ -42,8 +42,20 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Table:
+    """One more table, below the first."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
 class Results:
-    """title; notes: where data and settings differ from the paper's; columns and rows of the table; checks; figures."""
+    """title; notes: where data and settings differ from the paper's; columns and rows of the table; checks; figures.
+
+    more: further tables, after the checks.
+    """
 
     name: str
     scale: str
@@ -53,15 +65,22 @@ class Results:
     rows: tuple[tuple[Cell, ...], ...]
     checks: tuple[Check, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
+    more: tuple[Table, ...] = ()
 
 
 def markdown(results: Results) -> str:
-    """Title, notes, table and checks as Markdown."""
+    """Title, notes, tables and checks as Markdown."""
     lines = [f"# {results.title}", "", *(f"* {note}" for note in results.notes), ""]
-    lines += [_row(results.columns), _row(["---"] * len(results.columns)), *(_row(row) for row in results.rows)]
+    lines += _grid(results.columns, results.rows)
     if results.checks:
         lines += ["", *(f"* {check.text()}" for check in results.checks)]
+    for table in results.more:
+        lines += ["", f"## {table.title}", "", *_grid(table.columns, table.rows)]
     return "\n".join(lines) + "\n"
+
+
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    return [_row(columns), _row(["---"] * len(columns)), *(_row(row) for row in rows)]
 
 
 def _row(cells: Sequence[Cell]) -> str:
