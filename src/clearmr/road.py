@@ -48,14 +48,14 @@ def denoiser(
     device: str = "cpu",
     progress: Progress = no_progress,
 ) -> Denoiser:
-    """A ready denoiser: `auto` is SNRAware; without a model, the bundled one for complex or for magnitude images.
+    """A ready denoiser: `auto` is the model's own method; without a model it is SNRAware, for complex or magnitude.
 
     strength: the result is original + strength (denoised - original), 0 to 1. along: what the network sees as
     neighbours, "time", "depth", "none" or "auto". memory: of a fresh process that denoises, at its peak, as bytes or
     "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
-    Raises InputError for a value that is none of these, an unknown method or model.
+    Raises InputError for a value that is none of these, an unknown method or model, a model of another method.
     """
-    room = methods.room("snraware" if method == "auto" else method)
+    room = methods.room(_method_for(method, model))
     loaded = room.load(model, device=device, is_complex=is_complex)
     return dataclasses.replace(
         loaded,
@@ -66,6 +66,32 @@ def denoiser(
         precision=precision,
         progress=progress,
     )
+
+
+def _method_for(method: str, model: str | Path | None) -> str:
+    """The name of a room. Raises InputError where the model is of another one than was asked for."""
+    own = None if model is None else methods.of_model(model)
+    if method == "auto":
+        return own or methods.METHODS[0]
+    methods.room(method)
+    if own is not None and own != method.replace("-", "_"):
+        found = f"one of {methods.dashed(own)} in {model}"
+        raise InputError(f"a model of {methods.dashed(method)}", found, "leave --method out, or name another model")
+    return method
+
+
+def fitting(image: SnrImage, denoiser: Denoiser) -> SnrImage:
+    """The image as the denoiser takes it: of a raw scan's complex image the magnitude where the model knows only that.
+
+    Its noise_sd stays, that of the real and imaginary parts (Rician); a warning says what was done. All other images
+    are given back as they are: the denoiser refuses those that it cannot take.
+    """
+    only_magnitude = getattr(getattr(denoiser, "config", None), "image", None) == "magnitude"
+    from_raw = any(step["name"] == "prewhiten" for step in steps(image))
+    if not (image.is_complex and only_magnitude and from_raw):
+        return image
+    warning = f"the model {denoiser.name} is for magnitudes: the phase of the raw scan's image is not kept"
+    return dataclasses.replace(image, image=image.image.abs(), meta=_more(image, {"name": "magnitude"}, warning))
 
 
 def denoise(image: SnrImage, method: str = "auto", **options: Any) -> SnrImage:

@@ -19,7 +19,9 @@ EXAMPLE = "clearmr denoise scan.h5 -o clean.nii.gz --report"
 def run(
     inputs: Annotated[list[Path], typer.Argument(help="Raw scan or image; several are repeats of one subject.")],
     out: Annotated[Path, typer.Option("-o", "--out", help=".npz, .nii.gz or .h5.")],
-    method: Annotated[str, typer.Option(help="auto or a method's name.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="auto (the model's own), snraware or mr-self-noise2noise (3D; with --model).")
+    ] = "auto",
     model: Annotated[
         str | None, typer.Option(help="A bundled model's name, a .safetensors file, or a training run's folder.")
     ] = None,
@@ -60,6 +62,9 @@ def run(
     --along none --batch 8 --strength 0.7[/b]
 
     With a model of one's own: [b]clearmr denoise scan.h5 -o clean.npz --model run/[/b]
+
+    With one of MR-self Noise2Noise, slices in all three orientations: [b]clearmr denoise scan3d.h5 -o clean.nii.gz
+    --method mr-self-noise2noise --model run/ --along volume[/b]
     """
     folder, page = (out.with_name(f"{_stem(out)}{tail}") for tail in ("_results", "_report.html"))
     common.refuse_existing([out, *([folder, page] if report else [])], force=force)
@@ -82,6 +87,7 @@ def run(
         ]
         noisy = road.with_caution(road.average(images))
         denoiser = ready(is_complex=noisy.is_complex)
+        noisy = road.fitting(noisy, denoiser)
         denoised = denoiser(noisy)
     summary = results.model_summary(denoiser)
     provenance = common.provenance(

@@ -17,16 +17,16 @@ def _cards() -> list[dict[str, Any]]:
     """The bundled models, with their cards."""
     from clearmr import methods
 
-    cards = []
-    for method in methods.METHODS:
-        room = methods.room(method)
-        for name in room.bundled():
-            loaded = room.load(name)
-            parameters = sum(p.numel() for p in loaded.net.parameters())
-            cards.append(
-                {"name": name, "method": method, "parameters": parameters, "bundled": True, "card": loaded.card}
-            )
-    return cards
+    bundled = [(method, name) for method in methods.METHODS for name in methods.room(method).bundled()]
+    return [_card(method, name, bundled=True) for method, name in bundled]
+
+
+def _card(method: str, name: str, *, bundled: bool) -> dict[str, Any]:
+    from clearmr import methods
+
+    loaded = methods.room(method).load(name)
+    parameters = sum(p.numel() for p in loaded.net.parameters())
+    return {"name": name, "method": method, "parameters": parameters, "bundled": bundled, "card": loaded.card}
 
 
 def _architectures() -> list[dict[str, Any]]:
@@ -57,9 +57,14 @@ def list_models(as_json: common.AsJson = False) -> None:
 
 
 @app.command(epilog=f"Example: [b]{EXAMPLES['show']}[/b]")
-def show(name: Annotated[str, typer.Argument(help="As clearmr models list says.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="As clearmr models list says, or a model's file.")]) -> None:
     """As JSON, a model's card (data, licence, recipe, figures) or an architecture's configuration and count."""
+    from clearmr import methods
+
     known = {row["name"]: row for row in (*_architectures(), *_cards())}
+    if name not in known and (method := methods.of_model(name)):
+        common.emit(_card(method, name, bundled=False))
+        return
     if name not in known:
         raise InputError(f"a model among {', '.join(known)}", name, "see clearmr models list")
     common.emit(known[name])

@@ -6,19 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearmr.cli import common, train_inputs, train_prepare
-from clearmr.errors import InputError
+from clearmr.cli import common, train_inputs, train_prepare, train_self_noise2noise
 
 if TYPE_CHECKING:
     from clearmr.methods.snraware.config import SnrAwareConfig
+    from clearmr.methods.snraware.store import StoredSeries
+    from clearmr.scan import SnrImage
+
+    Cases = list[train_inputs.Case[SnrImage | StoredSeries]]
 
 EXAMPLES = {
     "prepare": train_prepare.EXAMPLE,
     "snraware": "clearmr train snraware -d corpus/ -o run/ --preset tiny --set loop.workers=2",
+    train_self_noise2noise.NAME: train_self_noise2noise.EXAMPLE,
 }
 
-app = typer.Typer(help="Train networks: prepare a corpus, then train on it (or on image files).")
+app = typer.Typer(help="Train networks: on a corpus or images (snraware), or on raw scans (mr-self-noise2noise).")
 app.command(name="prepare", epilog=f"Example: [b]{train_prepare.EXAMPLE}[/b]")(train_prepare.run)
+app.command(name=train_self_noise2noise.NAME, epilog=f"Example: [b]{train_self_noise2noise.EXAMPLE}[/b]")(
+    train_self_noise2noise.run
+)
 
 
 @app.command(epilog=f"Example: [b]{EXAMPLES['snraware']}[/b]")
@@ -85,15 +92,11 @@ def _config(preset: str, scheme: str, settings: list[str]) -> "SnrAwareConfig":
     from clearmr.methods.snraware import presets, schemes
     from clearmr.train.settings import with_settings
 
-    if preset not in presets.PRESETS:
-        raise InputError(f"a preset among {', '.join(presets.PRESETS)}", preset, "choose one of them")
-    chosen = schemes.scheme(presets.PRESETS[preset](), scheme)
+    chosen = schemes.scheme(train_inputs.preset_of(presets.PRESETS, preset), scheme)
     return with_settings(chosen, train_inputs.settings_of(settings))
 
 
-def _cases(
-    data: list[Path], validation: list[Path] | None, quiet: bool
-) -> tuple[list[train_inputs.Case], list[train_inputs.Case]]:
+def _cases(data: list[Path], validation: list[Path] | None, quiet: bool) -> tuple["Cases", "Cases"]:
     """To train on and to validate on: as given, or split by subject."""
     cases = train_inputs.cases_of(data, quiet=quiet)
     if validation is not None:

@@ -1,10 +1,10 @@
 """What every `clearmr train` subcommand shares: files of the data, settings, the run folder, the split by subject."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from clearmr.scan import SnrImage
 
 
+Data = TypeVar("Data")
+Config = TypeVar("Config")
+
+
 @dataclass(frozen=True)
-class Case:
-    """One image or series to train on: whose it is, and the file that provenance names."""
+class Case(Generic[Data]):
+    """One image, series or pair to train on: whose it is, and the file that provenance names."""
 
     subject: str
     source: Path
-    data: "SnrImage | StoredSeries"
+    data: Data
 
 
 def check_run(out: Path, resume: bool) -> None:
@@ -43,6 +47,13 @@ def settings_of(texts: Sequence[str]) -> dict[str, str]:
         if "=" not in text:
             raise InputError("--set part.name=value", text, "write for example --set loop.steps=1000")
     return dict(text.split("=", 1) for text in texts)
+
+
+def preset_of(presets: Mapping[str, Callable[[], Config]], name: str) -> Config:
+    """The settings that a preset names. Raises InputError for a name that is none."""
+    if name not in presets:
+        raise InputError(f"a preset among {', '.join(presets)}", name, "choose one of them")
+    return presets[name]()
 
 
 def files_of(paths: Sequence[Path], *, quiet: bool, what: str = "images to train on") -> list[Path]:
@@ -78,12 +89,12 @@ def _of_folder(folder: Path, quiet: bool) -> list[Path]:
     return found
 
 
-def cases_of(paths: Sequence[Path], *, quiet: bool) -> list[Case]:
+def cases_of(paths: Sequence[Path], *, quiet: bool) -> list[Case["SnrImage | StoredSeries"]]:
     """Everything that `paths` name: series of prepared corpora (unread), images (in memory). Raises InputError."""
     from clearmr.methods.snraware import store
     from clearmr.train.subjects import subject_of
 
-    found: list[Case] = []
+    found: list[Case[SnrImage | StoredSeries]] = []
     for path in paths:
         if store.is_corpus(path):
             found += [Case(s.subject, path / store.INDEX, s) for s in store.open_corpus(path)]
@@ -104,7 +115,7 @@ def _image(path: Path) -> "SnrImage":
     return loaded
 
 
-def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+def split(cases: Sequence[Case[Data]]) -> tuple[list[Case[Data]], list[Case[Data]]]:
     """To train on, and to validate on: 5 % of the subjects, by the hash of their names (`subjects.held_out`)."""
     from clearmr.train.subjects import held_out
 
@@ -112,12 +123,12 @@ def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     return [c for c in cases if c.subject not in kept], [c for c in cases if c.subject in kept]
 
 
-def sources(cases: Sequence[Case]) -> list[Path]:
+def sources(cases: Sequence[Case[Any]]) -> list[Path]:
     """The files of some cases, each once, in order."""
     return list(dict.fromkeys(case.source for case in cases))
 
 
-def described(cases: Sequence[Case]) -> dict[str, Any]:
+def described(cases: Sequence[Case[Any]]) -> dict[str, Any]:
     """Which files and whose they are, for a model card."""
     return {"files": [str(p) for p in sources(cases)], "subjects": sorted({case.subject for case in cases})}
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+import typing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from clearmr.errors import InputError
 
@@ -63,7 +64,7 @@ def with_settings(config: Config, settings: dict[str, str]) -> Config:
         if not name or not dataclasses.is_dataclass(section) or not hasattr(section, name):
             known = ", ".join(f"{p.name}.{f.name}" for p in dataclasses.fields(config) for f in _fields(config, p.name))
             raise InputError("a setting as part.name=value", key, f"known: {known}")
-        value = _read(key, text, getattr(section, name))
+        value = _read(key, text, getattr(section, name), _choices(section, name))
         replaced = dataclasses.replace(section, **{name: value})  # type: ignore[type-var]
         config = dataclasses.replace(config, **{part: replaced})
     return config
@@ -73,7 +74,15 @@ def _fields(config: Any, part: str) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(getattr(config, part))
 
 
-def _read(key: str, text: str, default: Any) -> Any:
+def _choices(section: Any, name: str) -> tuple[Any, ...]:
+    """The values that a field's Literal type allows; none where its type is another."""
+    kind = typing.get_type_hints(type(section))[name]
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
+def _read(key: str, text: str, default: Any, choices: tuple[Any, ...]) -> Any:
+    if choices and text not in choices:
+        raise InputError(f"{key} among {', '.join(choices)}", text, "choose one of them")
     kind = type(default)
     try:
         if kind is bool:

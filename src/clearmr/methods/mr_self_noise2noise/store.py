@@ -182,14 +182,17 @@ def _open_pair(path: Path) -> tuple[StoredPair, int]:
         attributes = dict(file.attrs)
         if (attributes["format"], attributes["version"]) != (FORMAT, VERSION):
             raise ValueError(f"{path} holds other things than pairs of version {VERSION}")
-        images = [_open_image(path, file[name], attributes) for name in IMAGES]
-    return StoredPair(path, str(attributes["key"]), int(attributes["frame"]), *images), int(attributes["frames"])
+        first, second, original = (_open_image(path, file[name], attributes) for name in IMAGES)
+    pair = StoredPair(path, str(attributes["key"]), int(attributes["frame"]), first, second, original)
+    return pair, int(attributes["frames"])
 
 
 def _open_image(path: Path, group: h5py.Group, attributes: Mapping[str, Any]) -> StoredImage:
     z, y, x = (float(size) for size in attributes["spacing"])
     return StoredImage(
-        *(_array(path, group, name) for name in ("image", "noise_sd", "gmap")),
+        image=_array(path, group, "image"),
+        noise_sd=_array(path, group, "noise_sd"),
+        gmap=_array(path, group, "gmap"),
         noise_source=str(group.attrs["noise_source"]),
         spacing=(z, y, x),
         affine=attributes.get("affine"),
