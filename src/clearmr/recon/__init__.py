@@ -7,6 +7,7 @@ from clearmr.recon.grappa import GrappaKernel, calibrate_grappa
 from clearmr.recon.maps import estimate_csm
 from clearmr.recon.noise import noise_covariance, noise_scale, prewhitener
 from clearmr.recon.quiet import estimate_noise_covariance
+from clearmr.recon.thin import thin
 from clearmr.recon.unmix import gmap, unmixing
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "noise_scale",
     "prewhitener",
     "reconstruct",
+    "thin",
     "unmixing",
 ]

@@ -20,7 +20,8 @@ from clearmr.recon.lattice import Lattice, find_lattice
 from clearmr.recon.lowres import acs_kspace, low_resolution_images
 from clearmr.recon.maps import estimate_csm
 from clearmr.recon.phase_encoding import line_weights
-from clearmr.recon.unmix import gmap, unmixing
+from clearmr.recon.unmix import gmap as gmap_of
+from clearmr.recon.unmix import unmixing
 from clearmr.recon.whitening import Whitening, whiten, whitening
 from clearmr.scan import NoiseSource, RawScan
 
@@ -36,6 +37,7 @@ class Calibration:
     readout          (2, x, k0): matrices of forward and of backward lines
     acs              calibration lines (slice, coil, k2, k1, k0), prewhitened, oversampling removed
     scale            of the phase-encoding sum: unit noise for the reference frame's lines
+    thinned_from     the scan's own lattice where `lattice` is a thinner one (see `thin`), else None
     """
 
     prewhitening: CoilMatrix
@@ -55,6 +57,7 @@ class Calibration:
     config: ReconConfig
     steps: tuple[Mapping[str, Any], ...]
     warnings: tuple[str, ...]
+    thinned_from: Lattice | None = None
 
 
 def calibrate(
@@ -146,8 +149,7 @@ def _slice(
     csm = _csm(lines, hybrid, axes, config)
     acs = acs_kspace(hybrid)
     kernel = calibrate_for(acs, lattice, config)
-    white_unmixing = unmixing(kernel, csm, axes=axes_for_unmixing(axes))
-    folded = torch.einsum("czyx,cd->dzyx", white_unmixing, white.matrix.to(device))
+    folded, gmap = folded_unmixing(kernel, csm, axes, white.matrix.to(device))
     step = {
         "name": "calibrate",
         "calibration": lines.origin,
@@ -155,7 +157,15 @@ def _slice(
         "kernel": [*kernel.lines, kernel.weights.shape[-1]],
         "coil_maps": config.coil_maps,
     }
-    return _Slice(csm, folded, gmap(white_unmixing), acs, step)
+    return _Slice(csm, folded, gmap, acs, step)
+
+
+def folded_unmixing(
+    kernel: GrappaKernel, csm: Tensor, axes: tuple[Axis, Axis, Axis], prewhitening: CoilMatrix
+) -> tuple[Tensor, Tensor]:
+    """Coefficients (coil, z, y, x) for the receiver's coils, prewhitening folded in, and their g map (z, y, x)."""
+    white = unmixing(kernel, csm, axes=axes_for_unmixing(axes))
+    return (prewhitening.T @ white.flatten(1)).reshape(white.shape), gmap_of(white)
 
 
 def axes_for_unmixing(axes: tuple[Axis, Axis, Axis]) -> tuple[Axis, Axis, Axis]:

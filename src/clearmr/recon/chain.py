@@ -12,7 +12,7 @@ from clearmr.errors import InputError
 from clearmr.recon.calibration import Calibration, axes_for_unmixing, calibrate, calibrate_for
 from clearmr.recon.config import ReconConfig
 from clearmr.recon.grid import read_out
-from clearmr.recon.lattice import Lattice
+from clearmr.recon.lattice import Lattice, interleave_points
 from clearmr.recon.phase_encoding import LineWeights, aliased_images, line_weights
 from clearmr.recon.unmix import gmap, unmixing
 from clearmr.scan import Encoding, FrameIndex, RawScan, SnrImage
@@ -34,10 +34,13 @@ def reconstruct(
     return apply(scan, calibration, progress=progress)
 
 
-def apply(scan: RawScan, calibration: Calibration, *, progress: Progress = no_progress) -> SnrImage:
+def apply(
+    scan: RawScan, calibration: Calibration, *, interleave: int = 0, progress: Progress = no_progress
+) -> SnrImage:
     """Reconstruct every frame with a fixed calibration: strictly linear in scan.kspace (pseudo-replicas are exact).
 
-    Frames of one contrast, phase, repetition and set are one image; the slices of a 2D scan become z.
+    Frames of one contrast, phase, repetition and set are one image; the slices of a 2D scan become z. `interleave`
+    chooses among the lines of a thinned calibration (see `thin`).
     """
     moments = _moments(scan.frames)
     z, y, x = (axis.recon for axis in calibration.axes)
@@ -51,8 +54,9 @@ def apply(scan: RawScan, calibration: Calibration, *, progress: Progress = no_pr
             calibration,
             slice_number=frame.slice,
             reversed_lines=_reversed(scan, number),
+            interleave=interleave,
         ).cpu()
-        factor[place] = frame_noise(scan.sampled[number], calibration)
+        factor[place] = frame_noise(scan.sampled[number], calibration, interleave=interleave)
         progress(number + 1, scan.n_frames)
     return SnrImage(
         image=image.reshape(len(moments), -1, y, x),
@@ -72,22 +76,34 @@ def apply_frame(
     *,
     slice_number: int = 0,
     reversed_lines: Tensor | None = None,
+    interleave: int = 0,
 ) -> Tensor:
     """One frame's image (z, y, x), complex64, in SNR units, from k-space (coil, k2, k1, k0) in the receiver's units.
 
     `sampled` (k2, k1) are the lines acquired for imaging, `reversed_lines` (k2, k1) those of EPI read backwards.
     """
-    weights = line_weights(sampled, calibration.lattice, calibration.axes[:2], calibration.config)
+    weights = frame_lines(sampled, calibration, interleave=interleave)
     lines = _readout_lines(kspace, weights, calibration, reversed_lines)
     images = aliased_images(lines, weights, calibration.axes[:2], scale=calibration.scale)
     coefficients = calibration.unmixing[calibration.slices.index(slice_number)]
     return (images * coefficients).sum(0)
 
 
-def frame_noise(sampled: Tensor, calibration: Calibration) -> float:
+def frame_noise(sampled: Tensor, calibration: Calibration, *, interleave: int = 0) -> float:
     """Noise SD of a frame relative to the reference frame's: below 1 where it holds fewer lines."""
-    weights = line_weights(sampled, calibration.lattice, calibration.axes[:2], calibration.config)
-    return (weights.power / calibration.power) ** 0.5
+    return (frame_lines(sampled, calibration, interleave=interleave).power / calibration.power) ** 0.5
+
+
+def frame_lines(sampled: Tensor, calibration: Calibration, *, interleave: int = 0) -> LineWeights:
+    """The lines of a frame that make its image; of a thinned calibration, those of one interleave.
+
+    An interleave's lines keep the weights that they have in the whole: equal signal, whichever line is outermost.
+    """
+    own = calibration.thinned_from
+    weights = line_weights(sampled, own or calibration.lattice, calibration.axes[:2], calibration.config)
+    if own is None:
+        return weights
+    return weights.only(interleave_points(sampled.cpu(), own, calibration.lattice, interleave))
 
 
 def _readout_lines(

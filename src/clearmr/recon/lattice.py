@@ -1,6 +1,7 @@
 """Which k-space lines make the image: the regular lattice of a parallel-imaging scan."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,17 +30,36 @@ class Lattice:
         first = k1 % self.r1
         return first * self.r2 + (k2 - self.shift * ((k1 - first) // self.r1)) % self.r2
 
+    def thinned(self, axis: Literal["kz", "ky"], factor: int, *, caipi: bool = False) -> "Lattice":
+        """Every `factor`-th of its lines along kz (k2) or ky (k1); `factor` such lattices make up this one.
+
+        `caipi`: the lines taken move by one from each k1 line to the next; both axes then give the same lattice.
+        """
+        if axis == "kz" or caipi:
+            return Lattice(self.r1, factor * self.r2, self.shift + (self.r2 if caipi else 0))
+        return Lattice(factor * self.r1, self.r2, factor * self.shift % self.r2)
+
 
 def lattice_lines(sampled: Tensor, lattice: Lattice) -> Tensor:
     """The acquired lines (k2, k1) that lie on the best-filled of the interleaved lattices: those of the image.
 
     Calibration lines off the lattice are left out, so that the noise of what remains is uniform.
     """
-    if lattice.acceleration == 1:
-        return sampled
+    return sampled & lattice_points(sampled, lattice)
+
+
+def lattice_points(sampled: Tensor, lattice: Lattice) -> Tensor:
+    """All points (k2, k1) of the best-filled of the interleaved lattices, acquired or not."""
     offsets = lattice.offsets((sampled.shape[0], sampled.shape[1])).to(sampled.device)
     filled = torch.bincount(offsets[sampled], minlength=lattice.acceleration)
-    return sampled & (offsets == int(filled.argmax()))
+    return offsets == int(filled.argmax())
+
+
+def interleave_points(sampled: Tensor, lattice: Lattice, thinner: Lattice, number: int) -> Tensor:
+    """Points (k2, k1) of the lattice's `number`-th interleave on a `thinner` lattice; 0 is the one of lowest lines."""
+    points = lattice_points(sampled, lattice)
+    offsets = thinner.offsets((sampled.shape[0], sampled.shape[1])).to(sampled.device)
+    return points & (offsets == torch.unique(offsets[points])[number])
 
 
 def find_lattice(scan: RawScan) -> tuple[Lattice, tuple[str, ...]]:

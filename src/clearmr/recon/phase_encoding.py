@@ -1,6 +1,6 @@
 """From a frame's acquired lines to aliased coil images along k1 and k2."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,11 @@ class LineWeights:
     def power(self) -> float:
         """Sum of the squared weights: the noise variance of a voxel before scaling, for unit noise in every line."""
         return float(((self.weight2[self.k2] * self.weight1[self.k1]) ** 2).sum())
+
+    def only(self, lines: Tensor) -> "LineWeights":
+        """Those of the lines that are True in `lines` (k2, k1), with the weights that they have among all."""
+        keep = lines[self.k2, self.k1]
+        return replace(self, k2=self.k2[keep], k1=self.k1[keep])
 
 
 def line_weights(sampled: Tensor, lattice: Lattice, axes: tuple[Axis, Axis], config: ReconConfig) -> LineWeights:

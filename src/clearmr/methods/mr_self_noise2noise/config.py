@@ -25,12 +25,20 @@ class HalfPair:
 class SplitConfig:
     """How k-space is split: every `factor`-th lattice line along `axis`; the halves are interleaves 0 and factor / 2.
 
+    caipi: whether the lines taken move by one from each ky line to the next, so that the halves alias along both axes:
+    less noise and a third of the difference between the halves (the paper's do not; `axis` then makes no difference).
     kernel: GRAPPA source lines along k2 and k1, and samples along k0 (the paper: 3 x 2 x 2 as k0 x k1 x k2).
     """
 
     axis: Literal["kz", "ky"] = "kz"
     factor: int = 2
-    kernel: tuple[int, int, int] = (2, 2, 3)
+    caipi: bool = True
+    kernel: tuple[int, int, int] = (4, 4, 3)
+
+    @classmethod
+    def paper(cls) -> "SplitConfig":
+        """As published: even and odd kz lines, kernel 3 x 2 x 2."""
+        return cls(caipi=False, kernel=(2, 2, 3))
 
 
 @dataclass(frozen=True)
