@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Inexact
@@ -22,6 +22,7 @@ from clearmr.train.stream import Batch, seed_of
 TURNS = (((0, 1, 2), (0, 1, 2)), ((1, 0, 2), (1, 0, 2)), ((2, 0, 1), (1, 2, 0)))
 
 
+@runtime_checkable
 class Array(Protocol):
     """A tensor, or an array on disk: `array[window]`, a number or slice per axis, reads no more than the window."""
 
@@ -31,6 +32,7 @@ class Array(Protocol):
     def __getitem__(self, window: Any) -> Tensor: ...
 
 
+@runtime_checkable
 class Half(Protocol):
     """What is read of an `SnrImage`: (1, z, y, x), noise_sd broadcastable to it."""
 
@@ -44,6 +46,7 @@ class Half(Protocol):
     def is_complex(self) -> bool: ...
 
 
+@runtime_checkable
 class Pair(Protocol):
     """A `HalfPair`, or what stands for one on disk, whose `whole()` then gives it."""
 
