@@ -18,7 +18,7 @@ EXAMPLE = "clearmr simulate cine -o cine.h5 --acceleration 4"
 
 
 def run(
-    scene: Annotated[str, typer.Argument(help="phantom, cine, brain, or an image file (NIfTI, npz, npy).")],
+    scene: Annotated[str, typer.Argument(help="phantom, cine, brain, pincat, or an image file (NIfTI, npz, npy).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5).")],
     coils: Annotated[int, typer.Option(help="Receiver coils.")] = 8,
     acceleration: Annotated[str, typer.Option(help="R, or R1xR2 for 3D.")] = "1",

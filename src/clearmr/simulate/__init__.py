@@ -1,19 +1,28 @@
 """Scans whose truth is known: phantoms or given images, coils, sampling, a receiver with noise of known covariance."""
 
 from clearmr.simulate.brain import brain_tissues
+from clearmr.simulate.image_noise import NOISE_MODELS, gaussian_noise, image_noise, poisson_noise, rician_noise
 from clearmr.simulate.phantoms import SCENES, Scene
+from clearmr.simulate.pincat import PincatSeries, pincat_series
 from clearmr.simulate.receiver import Receiver
 from clearmr.simulate.retrospective import ADDED_NOISE, noise_ladder, undersampled
 from clearmr.simulate.scanning import Simulated, scan_of, simulate
 
 __all__ = [
     "ADDED_NOISE",
+    "NOISE_MODELS",
     "SCENES",
+    "PincatSeries",
     "Receiver",
     "Scene",
     "Simulated",
     "brain_tissues",
+    "gaussian_noise",
+    "image_noise",
     "noise_ladder",
+    "pincat_series",
+    "poisson_noise",
+    "rician_noise",
     "scan_of",
     "simulate",
     "undersampled",

@@ -11,6 +11,7 @@ from clearmr.axes import Image
 from clearmr.errors import InputError
 from clearmr.simulate.brain import brain
 from clearmr.simulate.cine import cine
+from clearmr.simulate.pincat import FOV, pincat
 from clearmr.simulate.shapes import coverage, ellipse, grid_2d, pool, smooth_phase, with_phase
 
 Matrix = tuple[int, int, int]
@@ -68,6 +69,7 @@ SCENES = (
     ),
     Scene("cine", cine, (1, 128, 128), 12, (8.0, 340.0, 340.0), "a beating heart in short axis, one cycle"),
     Scene("brain", brain, (48, 96, 96), 1, (168.0, 224.0, 192.0), "a brain-like 3D volume", varies=True),
+    Scene("pincat", pincat, (1, 128, 128), 50, FOV, "cardiac perfusion under free breathing, PINCAT-like"),
 )
 
 

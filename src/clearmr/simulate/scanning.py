@@ -66,7 +66,7 @@ def simulate(
     seed: int = 0,
     **options: Unpack[ScanOptions],
 ) -> Simulated:
-    """Scan one of `SCENES` ("phantom", "cine", "brain"): a RawScan in the receiver's unit, and its truth.
+    """Scan one of `SCENES` ("phantom", "cine", "brain", "pincat"): a RawScan in the receiver's unit, and its truth.
 
     matrix (z, y, x), or one number for y (proportions kept), n_frames: the scene's own if not given. variety,
     contrast: of the brain (`brain`), which then differs from seed to seed as people do. Other options: `scan_of`.
