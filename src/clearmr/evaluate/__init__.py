@@ -1,6 +1,9 @@
-"""Judging images: noise by pseudo-replicas, figures against a reference, what was removed, noise of a bare image."""
+"""Judging images: noise by pseudo-replicas, figures against a reference, what was removed, noise of a bare
+image; volumetry."""
 
+from clearmr.evaluate.brain_mask import brain_mask
 from clearmr.evaluate.denoiser_replicas import before_and_after, denoiser_gains, denoiser_replicas
+from clearmr.evaluate.label_names import LABEL_NAMES
 from clearmr.evaluate.metrics import evaluate
 from clearmr.evaluate.noise_level import NoiseEstimate, estimate_noise_sd
 from clearmr.evaluate.pseudo_replica import (
@@ -22,21 +25,28 @@ from clearmr.evaluate.regions import (
 )
 from clearmr.evaluate.removed_noise import removed_noise
 from clearmr.evaluate.snr_units import MAX_SNR, SnrUnitFigures, in_snr_units
+from clearmr.evaluate.tissues import TISSUES, segment_tissues
+from clearmr.evaluate.volumetry import Overlap, dice, volumes_ml, volumetry
 
 __all__ = [
+    "LABEL_NAMES",
     "MAX_SNR",
+    "TISSUES",
     "ContrastGain",
     "NoiseEstimate",
+    "Overlap",
     "PairedTest",
     "RegionGain",
     "RegionGains",
     "ReplicaResult",
     "SnrUnitFigures",
     "before_and_after",
+    "brain_mask",
     "cnr",
     "complex_noise",
     "denoiser_gains",
     "denoiser_replicas",
+    "dice",
     "estimate_noise_sd",
     "evaluate",
     "g_from_replicas",
@@ -47,4 +57,7 @@ __all__ = [
     "receiver_noise",
     "region_gains",
     "removed_noise",
+    "segment_tissues",
+    "volumes_ml",
+    "volumetry",
 ]
