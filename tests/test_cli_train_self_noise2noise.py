@@ -60,7 +60,7 @@ def model(raw: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     assert "3 of 3 scans used; 3 split before" in found.err
     assert "2 subjects to train on; 1 to validate on: sub-0" in found.err
     assert "median SNR of the halves" in found.err
-    assert "alpha" in found.err.splitlines()[-1] and "dB over the noisy image" in found.err.splitlines()[-1]
+    assert "alpha" in found.err.splitlines()[-1] and "dB over the noisy first halves" in found.err.splitlines()[-1]
     return out
 
 
@@ -101,12 +101,13 @@ def test_what_cannot_be_used_is_named_skipped_and_counted(raw: Path, cache: Path
     assert "3D" in reasons[str(folder / "flat.h5")]
 
 
-def alone(tmp_path: Path, given: Any) -> str:
+def alone(tmp_path: Path, given: Any, *more: str) -> str:
     """What is said of a folder with one scan that cannot be used, beside one to validate on."""
     folder = tmp_path / "raw"
     folder.mkdir()
     raw_file(folder / "scan.h5", given)
-    return refused(tmp_path, *TRAIN, "-d", folder, "--validation", folder, "-o", tmp_path / "run", "--quiet", *FLAGS)
+    data = ("-d", folder, "--validation", folder, "--cache", tmp_path.with_suffix(".pairs"))
+    return refused(tmp_path, *TRAIN, *data, "-o", tmp_path / "run", "--quiet", *FLAGS, *more)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +116,18 @@ def alone(tmp_path: Path, given: Any) -> str:
         ({"matrix": (1, 40, 32)}, "3D"),
         ({"acs": 0}, "ACS"),
         ({"n_coils": 1}, "coil"),
-        ({"matrix": (3, 32, 32), "acs": (16, 3)}, "slices"),
+        ({"matrix": (3, 32, 32), "acs": (16, 3)}, "at least 4 kz lines"),
     ],
-    ids=["2D", "no ACS", "one coil", "too few slices"],
+    ids=["2D", "no ACS", "one coil", "too few lines"],
 )
 def test_a_scan_that_cannot_be_split(tmp_path: Path, options: dict[str, Any], word: str) -> None:
     said = alone(tmp_path, brain(**{"size": (16, 32, 32), **{"size": options.pop("matrix", (16, 32, 32))}, **options}))
     assert word in said and "scan.h5" in said
+
+
+def test_a_scan_with_too_few_slices_for_the_network(tmp_path: Path) -> None:
+    said = alone(tmp_path, brain((6, 32, 32), acs=(16, 6)), "--set", "net.slices=13")
+    assert "at least 7 slices" in said and "found 6" in said
 
 
 @pytest.mark.parametrize("half", [0, 1], ids=["even", "odd"])
@@ -145,6 +151,7 @@ def test_a_half_without_lines(tmp_path: Path, half: int) -> None:
         (("--set", "net.image=phase"), "net.image"),
         (("--from", "no-such-model"), "no-such-model"),
         (("--noise-scan", "no-such-scan.h5"), "no-such-scan.h5"),
+        (("--cache", __file__), "a folder as --cache"),
         (("--resume",), "resume"),
     ],
 )
@@ -256,10 +263,16 @@ def test_a_resumed_run_is_held_to_its_scans_and_settings(model: Path, raw: Path,
     given = (*TRAIN, "-o", out, "--cache", cache, *FLAGS, "--quiet", "--resume")
     fewer = ("-d", raw / "sub-01_t1w.h5", "-d", raw / "sub-02_t1w.h5")
     assert "pairs for" in refused(tmp_path, *given, *fewer)
-    assert '"patch": 8' in refused(tmp_path, *given, "-d", raw, "--set", "data.patch=8")
+    assert "data.patch 16; found 8" in refused(tmp_path, *given, "-d", raw, "--set", "data.patch=8")
     done(*given, "-d", raw, "--name", "again")
     files = listing(out)
     assert files["again.safetensors"] == files["model.safetensors"]
+
+
+def test_what_is_validated_on_is_better_not_trained_on(raw: Path, cache: Path, tmp_path: Path) -> None:
+    given = (*TRAIN, "-d", raw, "--cache", cache, *FLAGS, "--validation", raw / "sub-02_t1w.h5")
+    found = done(*given, "-o", tmp_path / "run")
+    assert "warning: also trained on: sub-02" in found.err and "4 of 4 scans used" in found.err
 
 
 def magnitude(path: Path, shape: tuple[int, ...] = (1, 12, 30, 28)) -> Path:

@@ -90,7 +90,7 @@ def fitting(image: SnrImage, denoiser: Denoiser) -> SnrImage:
     from_raw = any(step["name"] == "prewhiten" for step in steps(image))
     if not (image.is_complex and only_magnitude and from_raw):
         return image
-    warning = f"the model {denoiser.name} is for magnitudes: the phase of the raw scan's image is not kept"
+    warning = "the model is for magnitudes: the phase of the raw scan's image is not kept"
     return dataclasses.replace(image, image=image.image.abs(), meta=_more(image, {"name": "magnitude"}, warning))
 
 

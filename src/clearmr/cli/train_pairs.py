@@ -41,6 +41,13 @@ class Splitting:
     device: str = "cpu"
     quiet: bool = False
 
+    def check(self) -> None:
+        """Raise InputError for a noise scan that is not there, a cache that is no folder."""
+        if self.noise_scan is not None and not self.noise_scan.is_file():
+            raise InputError("an existing noise scan", f"no {self.noise_scan}", "check the name given to --noise-scan")
+        if self.cache.exists() and not self.cache.is_dir():
+            raise InputError("a folder as --cache", f"the file {self.cache}", "choose another name")
+
     def key(self, path: Path) -> str:
         from clearmr.formats.provenance import hash_file
         from clearmr.methods.mr_self_noise2noise import store

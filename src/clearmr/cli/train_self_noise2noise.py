@@ -1,29 +1,23 @@
 """`clearmr train mr-self-noise2noise`: from a folder of raw 3D scans to a denoiser, no clean image needed."""
 
-import dataclasses
-import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common, train_inputs, train_pairs
+from clearmr.cli import common, train_inputs, train_pairs, train_record
 from clearmr.errors import InputError
 
 if TYPE_CHECKING:
     from clearmr.methods.mr_self_noise2noise.config import SelfNoise2NoiseConfig
-    from clearmr.methods.mr_self_noise2noise.store import StoredPair
 
-    Cases = list[train_inputs.Case[StoredPair]]
+    Cases = list[train_record.PairCase]
 
 NAME = "mr-self-noise2noise"
 EXAMPLE = "clearmr train mr-self-noise2noise -d raw/ -o run/ --cache pairs/"
-RECORD = "data.json"  # of a run: which pairs it learns from
 SNR_SCANS = 8  # that the SNR of the training set is measured on, at the most
-FIXED = ("split", "net", "data", "blend")  # settings that a resumed run keeps; those of the loop are in its state
 
 
 def run(
@@ -61,57 +55,49 @@ def run(
     With phase kept, for SWI and QSM: [b]clearmr train mr-self-noise2noise -d raw/ -o run/ --set net.image=complex[/b]
     """
     train_inputs.check_run(out, resume)
-    if noise_scan is not None and not noise_scan.is_file():
-        raise InputError("an existing noise scan", f"no {noise_scan}", "check the name given with --noise-scan")
     from clearmr.methods.mr_self_noise2noise import method as room
-    from clearmr.methods.mr_self_noise2noise import model
     from clearmr.train import launch
 
-    config = _config(preset, settings or [])
-    model.parameters(config.net)  # what is wrong with the network, or the model to begin with, is said before the work
-    if start is not None:
-        room.load(start)
+    config = _config(preset, settings or [], start)
+    train_record.hold_to_settings(out, config, resume=resume)
     used, first = common.set_up(device, threads), launch.first_process()
     quiet = quiet or not first
     splitting = train_pairs.Splitting(config.split, cache or out / "pairs", noise_scan, estimate_noise, used, quiet)
-    cases, checks, skipped = _cases(data, validation, out, splitting, config.net.slices)
+    splitting.check()
+    learned = _learned(data, validation, out, splitting, config.net.slices)
     if first:
-        _say_snr(cases, config, quiet)
-    record = _record(config, cases, checks, skipped)
-    with (
-        _kept(record, out, resume=resume, first=first),
-        common.progress_bar("train", quiet=quiet) as progress,
-        train_inputs.stoppable(quiet=quiet),
-    ):
+        _say_snr(learned.cases, config, quiet)
+    kept = train_record.kept(learned, config, out, resume=resume) if first else contextlib.nullcontext()
+    bar = common.progress_bar("train", quiet=quiet)
+    with kept, bar as progress, train_inputs.stoppable(quiet=quiet):
         denoiser = room.fit(
-            [case.data for case in cases], [case.data for case in checks], config, seed, run=out,
+            [case.data for case in learned.cases], [case.data for case in learned.checks], config, seed, run=out,
             start=start, name=name, resume=resume, device=used, devices=devices, nodes=nodes, progress=progress,
         )  # fmt: skip
-    if not launch.first_process():
-        return
-    card = {
-        "name": name,
-        "preset": preset,
-        "from": start,
-        "config": dataclasses.asdict(config),
-        "data": {**train_inputs.described(cases), "skipped": skipped},
-        "validation": train_inputs.described(checks),
-        "provenance": common.provenance(seed=seed, device=used, **common.inputs(train_inputs.sources(cases))),
-    }
-    room.save(denoiser, out / f"{name}.safetensors", common.plain(card))
-    common.say(f"{out / f'{name}.safetensors'}: {_found(denoiser.card)}", quiet=quiet)
+    if launch.first_process():
+        origin = common.provenance(seed=seed, device=used)
+        card = {"name": name, "preset": preset, "from": start, **train_record.card_of(learned, config, origin)}
+        room.save(denoiser, out / f"{name}.safetensors", common.plain(card))
+        common.say(f"{out / f'{name}.safetensors'}: {_found(denoiser.card)}", quiet=quiet)
 
 
-def _config(preset: str, settings: Sequence[str]) -> "SelfNoise2NoiseConfig":
+def _config(preset: str, settings: Sequence[str], start: str | None) -> "SelfNoise2NoiseConfig":
+    """The settings; what is wrong with the network, or the model to begin with, is said before the work."""
+    from clearmr.methods.mr_self_noise2noise import method as room
+    from clearmr.methods.mr_self_noise2noise import model
     from clearmr.methods.mr_self_noise2noise.presets import PRESETS
     from clearmr.train.settings import with_settings
 
-    return with_settings(train_inputs.preset_of(PRESETS, preset), train_inputs.settings_of(settings))
+    config = with_settings(train_inputs.preset_of(PRESETS, preset), train_inputs.settings_of(settings))
+    model.parameters(config.net)
+    if start is not None:
+        room.load(start)
+    return config
 
 
-def _cases(
+def _learned(
     data: Sequence[Path], validation: Sequence[Path] | None, out: Path, splitting: train_pairs.Splitting, slices: int
-) -> tuple["Cases", "Cases", dict[str, str]]:
+) -> train_record.Learned:
     """To train on and to validate on, as given or split by subject; and what was skipped, with the reasons."""
     quiet = splitting.quiet
     ours = (out.resolve(), splitting.cache.resolve())
@@ -127,14 +113,14 @@ def _cases(
     skipped = found.skipped | checked.skipped
     _say_counts(len(scans) + len(others), found, checked, quiet)
     if validation is not None:
-        return found.cases, _apart(found.cases, checked.cases, quiet), skipped
+        return train_record.Learned(found.cases, _apart(found.cases, checked.cases, quiet), skipped)
     _two_subjects({case.subject for case in found.cases})
     kept, checks = train_inputs.split(found.cases)
     subjects = sorted({case.subject for case in checks})
     more = f" and {len(subjects) - 8} more" if len(subjects) > 8 else ""
     told = f"{len({case.subject for case in kept})} subjects to train on; {len(subjects)} to validate on"
     common.say(f"{told}: {', '.join(subjects[:8])}{more}", quiet=quiet)
-    return kept, checks, skipped
+    return train_record.Learned(kept, checks, skipped)
 
 
 def _two_subjects(subjects: set[str]) -> None:
@@ -177,64 +163,8 @@ def _say_snr(cases: "Cases", config: "SelfNoise2NoiseConfig", quiet: bool) -> No
 
 def _found(card: Mapping[str, Any]) -> str:
     """What was found on the validation scans, in words."""
-    alpha, psnr = card["alpha"], card["alpha_psnr"]
-    best = max(psnr)
+    psnr, noisy = card["alpha_psnr"], "first halves" if card["alpha_image"] == "halves" else "original images"
     return (
-        f"alpha {alpha:g}, PSNR {best:.2f} dB on the validation scans, {best - psnr[-1]:+.2f} dB over the noisy image"
+        f"alpha {card['alpha']:g}; validation PSNR against the second halves {max(psnr):.2f} dB, "
+        f"{max(psnr) - psnr[-1]:+.2f} dB over the noisy {noisy}"
     )
-
-
-def _record(
-    config: "SelfNoise2NoiseConfig", cases: "Cases", checks: "Cases", skipped: dict[str, str]
-) -> dict[str, Any]:
-    """What a run learns from, so that a resumed one can be held to it."""
-    parts = {"training": cases, "validation": checks}
-    rows = {
-        part: [[case.subject, str(case.source), case.data.key, case.data.frame] for case in given]
-        for part, given in parts.items()
-    }
-    settings = {part: dataclasses.asdict(getattr(config, part)) for part in FIXED}
-    return common.plain({**rows, "skipped": skipped, "settings": settings})  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _kept(record: dict[str, Any], out: Path, *, resume: bool, first: bool) -> Iterator[None]:
-    """A new run's record is written, and taken back where it is refused before a step; a resumed run is held to it."""
-    path = out / RECORD
-    if not first:
-        yield
-        return
-    if resume and path.is_file():
-        _hold_to(json.loads(path.read_text(encoding="utf-8")), record)
-        yield
-        return
-    from clearmr.train import checkpoint
-
-    new = not out.exists()
-    out.mkdir(exist_ok=True)
-    common.write_json(record, path, force=True)
-    try:
-        yield
-    except InputError:
-        if not checkpoint.begun(out):
-            shutil.rmtree(out) if new else path.unlink()
-        raise
-
-
-def _hold_to(kept: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise InputError where a resumed run's settings or pairs are not those that it began with."""
-    for part in FIXED:
-        if kept["settings"].get(part) != now["settings"][part]:
-            _refuse_change(*(f"{part} {json.dumps(told['settings'].get(part))}" for told in (kept, now)))
-    for part in ("training", "validation"):
-        before, after = ({tuple(row[2:]): row[1] for row in given[part]} for given in (kept, now))
-        if list(before) != list(after):
-            odd = sorted({before.get(key) or after[key] for key in before.keys() ^ after.keys()})
-            _refuse_change(
-                f"{len(before)} pairs for {part}", f"{len(after)}, {', '.join(odd[:2]) or 'in another order'}"
-            )
-
-
-def _refuse_change(kept: str, now: str) -> None:
-    todo = "resume with the run's own scans and settings, or start a new one"
-    raise InputError(f"the run's own {kept}", now, todo)
