@@ -14,13 +14,12 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
-from clearmr import formats, fourier, recon, simulate
+from clearmr import evaluate, formats, fourier, recon, simulate
 from clearmr.errors import InputError
 from clearmr.methods.mr_self_noise2noise import pairs
 from clearmr.methods.mr_self_noise2noise.config import HalfPair, SplitConfig
 from clearmr.reproduce.published import NOISE_LEVELS
 from clearmr.scan import SnrImage
-from clearmr.simulate.acquire import ideal_snr
 from clearmr.train import checkpoint
 from clearmr.train.subjects import subject_of
 
@@ -29,7 +28,7 @@ ACCELERATION = (2, 1)  # R of k1 and k2: the paper's 2 x 1
 HEAD = 0.05  # of the largest noise-free signal: where the head begins
 VARIETY = 1.0  # heads as different as people's
 
-PARTS = ("truth", "noisy", "head", "brain", "sensitivity")  # of `Judged`
+PARTS = ("truth", "noisy", "head", "brain")  # of `Judged`
 
 Matrix = tuple[int, int, int]
 
@@ -79,7 +78,6 @@ class Judged:
 
     truth, noisy    magnitudes: noise-free, and the fully sampled scan with its noise (the paper's reference)
     head, brain     where the figures and the tissues are counted
-    sensitivity     what the coils together receive: a magnitude over it is free of their shading
     levels          (original in its own SNR unit, factor that takes it to this unit) at each of NOISE_LEVELS
     """
 
@@ -87,7 +85,6 @@ class Judged:
     noisy: Float[Tensor, "1 z y x"]
     head: Bool[Tensor, "1 z y x"]
     brain: Bool[Tensor, "1 z y x"]
-    sensitivity: Float[Tensor, "1 z y x"]
     levels: tuple[tuple[SnrImage, float], ...]
 
 
@@ -166,7 +163,6 @@ def judged(subject: Subject, sizes: Sizes) -> Judged:
         noisy=recon.reconstruct(full.scan).image.abs(),
         head=head[None],
         brain=_brain(subject, full)[None],
-        sensitivity=ideal_snr(torch.ones_like(full.truth), full.csm, full.noise_cov),
         levels=tuple(levels),
     )
 
@@ -203,28 +199,12 @@ def volume_of(path: Path, matrix: Matrix) -> tuple[Float[Tensor, "1 z y x"], tup
 
 
 def _brain(subject: Subject, full: simulate.Simulated) -> Bool[Tensor, "z y x"]:
-    """Inside the skull: as it was drawn; of a real volume its largest part that thin bridges do not hold."""
+    """Inside the skull: as it was drawn; of a real volume as it is found."""
     if subject.path is None:
         return simulate.brain_tissues(subject.matrix, seed=subject.seed, variety=VARIETY).sum(0) > 0.5
-    magnitude = full.truth.abs()[0].numpy()
-    core = ndimage.binary_erosion(magnitude > _otsu(magnitude), iterations=2)
-    labels, count = ndimage.label(core)
-    if not count:
-        return torch.from_numpy(magnitude > HEAD)
-    largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    grown = ndimage.binary_closing(ndimage.binary_dilation(largest, iterations=2), iterations=2)
-    return torch.from_numpy(ndimage.binary_fill_holes(grown))
-
-
-def _otsu(values: np.ndarray) -> float:
-    """The threshold that best separates two classes (Otsu 1979)."""
-    counts, edges = np.histogram(values, 256)
-    centres = (edges[1:] + edges[:-1]) / 2
-    below, above = np.cumsum(counts), np.sum(counts) - np.cumsum(counts)
-    sums = np.cumsum(counts * centres)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(centres[np.nanargmax(between)])
+    fov, matrix = full.scan.encoding.recon_fov, full.scan.encoding.recon_matrix
+    size = tuple(f / n for f, n in zip(fov, matrix, strict=True))
+    return torch.from_numpy(evaluate.brain_mask(full.truth[0].abs(), spacing=(size[0], size[1], size[2])))
 
 
 def _filled(mask: Tensor) -> Tensor:
@@ -232,7 +212,7 @@ def _filled(mask: Tensor) -> Tensor:
 
 
 def save(found: Judged, labels: Mapping[str, Tensor], path: Path) -> None:
-    """Write a .safetensors file that `load` reads. labels: tissues (1, z, y, x) by reference."""
+    """Write a .safetensors file that `load` reads. labels: tissues (z, y, x) by reference."""
     tensors = {name: getattr(found, name) for name in PARTS}
     tensors |= {f"labels_{name}": values for name, values in labels.items()}
     for k, (image, factor) in enumerate(found.levels):
@@ -246,8 +226,8 @@ def load(path: Path) -> tuple[Judged, dict[str, Tensor]]:
     tensors = checkpoint.load_tensors(path)
     labels = {name.removeprefix("labels_"): tensors[name] for name in tensors if name.startswith("labels_")}
     levels = tuple(_level(tensors, k) for k in range(len(NOISE_LEVELS)))
-    truth, noisy, head, brain, sensitivity = (tensors[name] for name in PARTS)
-    return Judged(truth, noisy, head, brain, sensitivity, levels), labels
+    truth, noisy, head, brain = (tensors[name] for name in PARTS)
+    return Judged(truth, noisy, head, brain, levels), labels
 
 
 def _level(tensors: Mapping[str, Tensor], k: int) -> tuple[SnrImage, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from clearmr import evaluate
@@ -24,6 +25,7 @@ NETS = (MAIN, CLEAN, BLIND, COMPLEX)
 REFERENCES = ("truth", "noisy")
 ALPHAS = tuple(k / 10 for k in range(11))
 SHOWN, SLICES = (2, 6), "slices.safetensors"  # levels of the picture, and its file in the main network's folder
+AT_HAND = 1e7  # voxels of the scans learnt from that are kept in memory, 36 bytes each
 
 
 @dataclass(frozen=True)
@@ -175,19 +177,22 @@ def train_and_judge(job: Training) -> dict[str, Any]:
 
 
 def _fitted(job: Training) -> method.SelfNoise2Noise:
-    cases, validation = (
-        [pair for subject in subjects for pair in job.scanning(subject, "learn").pairs(clean=job.net == CLEAN) or ()]
-        for subjects in (job.roles.training, job.roles.validation)
-    )
     return method.fit(
-        cases,
-        validation,
+        _pairs(job, job.roles.training),
+        _pairs(job, job.roles.validation),
         job.scale.config(job.net),
         job.seed,
         run=job.run,
         resume=checkpoint.begun(job.run),
         device=job.device,
     )
+
+
+def _pairs(job: Training, subjects: Sequence[scans.Subject]) -> list[Any]:
+    """Of these subjects, as their images stay on disk or, where they take little memory, are read once."""
+    scanning = [job.scanning(subject, "learn") for subject in subjects]
+    found = [pair for one in scanning for pair in one.pairs(clean=job.net == CLEAN) or ()]
+    return [pair.whole() for pair in found] if len(found) * np.prod(job.scale.sizes.matrix) < AT_HAND else found
 
 
 def judge(denoiser: method.SelfNoise2Noise, job: Training, subject: scans.Subject) -> list[dict[str, Any]]:
@@ -227,13 +232,13 @@ def figures(
         values = evaluate.evaluate(getattr(judged, name), image, judged.head)
         found[name] = {key: float(values[key]) for key in ("psnr", "ssim", "nrmse")}
         if own is not None:
-            found[name]["dice"] = float(np.mean(list(evaluate.dice(labels[name], own).values())))
+            found[name]["dice"] = evaluate.dice(labels[name], own).mean
     return found
 
 
 def tissues(image: Tensor, judged: scans.Judged) -> Tensor:
-    """Labels (1, z, y, x) of a magnitude in this subject's brain, freed of the coils' shading as scanners do."""
-    return evaluate.segment_tissues(image / judged.sensitivity, judged.brain)
+    """Labels (z, y, x) of a magnitude in this subject's brain: CSF, grey and white matter."""
+    return torch.from_numpy(evaluate.segment_tissues(image, mask=judged.brain, spacing=judged.levels[0][0].spacing))
 
 
 def by_alpha(original: Tensor, output: Tensor, judged: scans.Judged) -> dict[str, list[float]]:

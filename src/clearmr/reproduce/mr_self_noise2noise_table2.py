@@ -25,7 +25,7 @@ NOTES = (
     "Gaussian noise of 0, 0.5 ... 3 times the scan's own added to k-space. Unit: the SNR of the fully sampled scan.",
     "Magnitudes. PSNR (data range: the reference's peak), SSIM (7 x 7) and NRMSE inside the head (over 5 % of the "
     "peak, filled). Dice: mean of CSF, grey and white matter by DIPY's HMRF (for FSL-FAST) in the brain, from image "
-    "and reference alike, freed of the coils' shading. FSL-FIRST has no counterpart here.",
+    "and reference alike, each freed of its shading. FSL-FIRST has no counterpart here.",
     "The reference of the first table is the noise-free truth. The paper's is the fully sampled scan with its noise, "
     "of which the undersampled original contains half: the second table.",
     "Mean +- SD over subjects, two-sided paired t-test. The network is told the noise of each voxel and trained on "
