@@ -1,5 +1,6 @@
 """Timing: the best of some runs, so that a busy machine does not decide."""
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ def best_of(function: Callable[[], Result], *, runs: int) -> tuple[float, Result
         result = function()
         seconds.append(time.perf_counter() - began)
     return min(seconds), result
+
+
+def peak_gb() -> float:
+    """The most memory that this process has held so far, in GB of 2^30 bytes (Linux counts in kB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def ratios(entry: dict[str, Any]) -> dict[str, float]:

@@ -71,14 +71,18 @@ def _direction(vector: Tensor) -> Tensor:
 
 
 def coil_norm(images: Tensor) -> Tensor:
-    """Root of the sum over coils (first axis) of |image|^2; faster than the complex vector norm."""
-    parts = torch.view_as_real(images)
-    return (parts * parts).sum(0).sum(-1).sqrt()  # one sum after the other: both at once is ten times slower
+    """Root of the sum over coils (first axis) of |image|^2; coil after coil, so that no copy of all is made."""
+    total = torch.zeros_like(images[0].real)
+    for image in images:
+        total.addcmul_(image.real, image.real).addcmul_(image.imag, image.imag)
+    return total.sqrt()
 
 
 def _filled(maps: Tensor) -> Tensor:
     """Where the coil images were all zero there is no map: take equal weights, so that the norm stays one."""
     empty = coil_norm(maps) < 0.5
+    if not bool(empty.any()):
+        return maps
     return torch.where(empty, torch.full_like(maps, maps.shape[0] ** -0.5), maps)
 
 
