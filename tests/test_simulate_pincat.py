@@ -12,7 +12,7 @@ from clearmr.scan import SnrImage
 from clearmr.simulate import SCENES, PincatSeries, pincat_series
 from clearmr.simulate.pincat_contrast import CURVES, enhancement, gamma_variate
 from clearmr.simulate.pincat_motion import at_rest, in_frame
-from cli_runs import done
+from cli_runs import done, refused
 
 SIZE = (1, 128, 128)
 BEFORE = 5  # frames before the bolus, whatever the seed
@@ -189,3 +189,31 @@ def test_the_command_scans_it(tmp_path) -> None:
     assert isinstance(saved, SnrImage) and saved.spacing == (8.0, 6.0, 6.0)
     torch.testing.assert_close(saved.image.abs(), pincat_series((1, 32, 32), n_frames=2, seed=0).frames)
     assert formats.load(raw).n_frames == 2
+
+
+@pytest.mark.parametrize("ending", ["npz", "nii.gz"])
+def test_the_command_lays_noise_on_the_images(tmp_path, ending: str) -> None:
+    out, truth = tmp_path / f"n.{ending}", tmp_path / f"t.{ending}"
+    size = ("--frames", "2", "--matrix", "32", "--seed", "4")
+    done("simulate", "pincat", "-o", out, "--truth", truth, "--image-noise", "gaussian:0.15", *size)
+    noisy, clean = formats.load(out), formats.load(truth)
+    torch.testing.assert_close(clean.image, pincat_series((1, 32, 32), n_frames=2, seed=4).frames)
+    assert (noisy.image - clean.image).std() == pytest.approx(0.15, rel=0.05)
+    assert not noisy.is_complex and noisy.noise_sd.flatten()[0] == pytest.approx(0.15)
+    assert noisy.spacing == pytest.approx((8.0, 6.0, 6.0))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-o", "o.npz"),
+        ("-o", "o.h5", "--image-noise", "gaussian:0.1"),
+        ("-o", "o.npz", "--image-noise", "gaussian"),
+        ("-o", "o.npz", "--image-noise", "speckle:0.1"),
+        ("-o", "o.npz", "--image-noise", "poisson:-3"),
+        ("-o", "o.npz", "--image-noise", "rician:0.1", "--coils", "4"),
+        ("-o", "o.png", "--image-noise", "rician:0.1"),
+    ],
+)
+def test_the_command_refuses_noise_that_does_not_go_with_the_rest(tmp_path, options: tuple[str, ...]) -> None:
+    refused(tmp_path, "simulate", "pincat", options[0], tmp_path / options[1], *options[2:])
