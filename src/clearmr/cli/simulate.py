@@ -1,11 +1,11 @@
-"""`clearmr simulate`: a raw scan of a phantom or of an image, written as MRD."""
+"""`clearmr simulate`: a raw scan of a phantom or of an image, written as MRD; or noise laid on the image itself."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common
+from clearmr.cli import common, simulate_image
 from clearmr.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ EXAMPLE = "clearmr simulate cine -o cine.h5 --acceleration 4"
 
 def run(
     scene: Annotated[str, typer.Argument(help="phantom, cine, brain, pincat, or an image file (NIfTI, npz, npy).")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5); an image file with --image-noise.")],
     coils: Annotated[int, typer.Option(help="Receiver coils.")] = 8,
     acceleration: Annotated[str, typer.Option(help="R, or R1xR2 for 3D.")] = "1",
     noise_sd: Annotated[
@@ -36,14 +36,19 @@ def run(
     contrast: Annotated[str | None, typer.Option(help="Of the brain: t1, t2 or black-blood.")] = None,
     acs: Annotated[int, typer.Option(min=0, help="Calibration lines.")] = 24,
     partial_fourier: Annotated[float, typer.Option(help="Acquired fraction of the phase encoding.")] = 1.0,
-    truth: Annotated[Path | None, typer.Option(help="Write the noise-free image here too (.npz).")] = None,
+    image_noise: Annotated[
+        str | None, typer.Option(help="No scan: noise on the image, gaussian:SD, rician:SD or poisson:COUNTS.")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="Write the noise-free image here too (.npz, .nii.gz).")] = None,
     seed: common.Seed = 0,
     force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Simulate a multi-coil scan with correlated receiver noise and a noise scan, and write it as MRD."""
-    if out.suffix.lower() not in (".h5", ".mrd"):
-        raise InputError("an output ending in .h5 or .mrd", out.name, "MRD is what is written")
+    """Simulate a multi-coil scan with correlated receiver noise and a noise scan, and write it as MRD.
+
+    With --image-noise there is no scan: the image's magnitude, its peak made 1, gets noise of that level as it is.
+    """
+    raw = simulate_image.is_raw(out, image_noise)
     common.refuse_existing([out, *([truth] if truth else [])], force=force)
     factors = _factors(acceleration)
     if truth:
@@ -56,13 +61,24 @@ def run(
         "acs": acs,
         "partial_fourier": partial_fourier,
     }
+    if image_noise and not raw:
+        options = simulate_image.checked(image_noise, options)
+        common.refuse_image(out, force=force)
     own = {"matrix": matrix, "n_frames": frames, "variety": variety, "contrast": contrast}
     simulated, origin = _simulated(scene, {k: v for k, v in own.items() if v is not None}, options, seed)
     from clearmr import formats
 
+    made = {"seed": seed, **origin}
+    if image_noise:
+        clean, noisy = simulate_image.pair(_truth(simulated, made), image_noise, seed)
+        formats.save(noisy, out, force=force)
+        if truth:
+            formats.save(clean, truth, force=force)
+        common.say(f"{out}: {common.shape(noisy.image)} (frame, z, y, x), {image_noise}", quiet=quiet)
+        return
     formats.save_raw(simulated.scan, out, force=force)
     if truth:
-        _write_truth(simulated, truth, {"seed": seed, **origin}, force)
+        formats.save(_truth(simulated, made), truth, force=force)
     shape = common.shape(simulated.scan.kspace)
     common.say(f"{out}: k-space {shape} (frame, coil, k2, k1, k0), R = {acceleration}", quiet=quiet)
 
@@ -107,14 +123,12 @@ def _image(path: Path) -> "SnrImage":
     return loaded
 
 
-def _write_truth(simulated: "Simulated", path: Path, made: dict[str, Any], force: bool) -> None:
+def _truth(simulated: "Simulated", made: dict[str, Any]) -> "SnrImage":
     import torch
 
-    from clearmr import formats
     from clearmr.scan import SnrImage
 
     one, origin = torch.ones(1, 1, 1, 1), {"provenance": common.provenance(**made)}
     affine, encoding = simulated.scan.affine, simulated.scan.encoding
     z, y, x = (fov / n for fov, n in zip(encoding.recon_fov, encoding.recon_matrix, strict=True))
-    truth = SnrImage(simulated.truth, 0 * one, one, "given", spacing=(z, y, x), affine=affine, meta=origin)
-    formats.save(truth, path, force=force)
+    return SnrImage(simulated.truth, 0 * one, one, "given", spacing=(z, y, x), affine=affine, meta=origin)
