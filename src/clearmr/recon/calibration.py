@@ -81,9 +81,9 @@ def calibrate(
         prewhitening=white.matrix.to(device),
         covariance=white.covariance,
         noise_source=white.source,
-        csm=torch.stack([part.csm for part in parts]),
-        unmixing=torch.stack([part.unmixing for part in parts]),
-        gmap=torch.stack([part.gmap for part in parts]),
+        csm=stacked([part.csm for part in parts]),
+        unmixing=stacked([part.unmixing for part in parts]),
+        gmap=stacked([part.gmap for part in parts]),
         noise_x=row_noise(readout[0]).to(device),
         readout=readout.to(device),
         acs=tuple(part.acs for part in parts),
@@ -105,6 +105,11 @@ def check_kspace(scan: RawScan) -> None:
         raise InputError("finite k-space samples", "NaN or infinity among them", "check the file")
     if energy == 0:
         raise InputError("a signal in k-space", "only zeros", "check that the file was written to its end")
+
+
+def stacked(parts: list[Tensor]) -> Tensor:
+    """`torch.stack`; of a single slice a view, as the coil maps of a volume are large."""
+    return parts[0][None] if len(parts) == 1 else torch.stack(parts)
 
 
 def _distinct(sampled: Tensor) -> list[Tensor]:

@@ -3,10 +3,8 @@
 from dataclasses import replace
 from typing import Literal
 
-import torch
-
 from clearmr.errors import InputError
-from clearmr.recon.calibration import Calibration, calibrate_for, folded_unmixing
+from clearmr.recon.calibration import Calibration, calibrate_for, folded_unmixing, stacked
 
 PAPER_KERNEL = (2, 2, 3)  # (k2, k1, k0): Jung et al. 2022 write 3 x 2 x 2 as k0 x k1 x k2
 
@@ -53,8 +51,8 @@ def thin(
     power = calibration.power / factor
     return replace(
         calibration,
-        unmixing=torch.stack([part[0] for part in parts]),
-        gmap=torch.stack([part[1] for part in parts]),
+        unmixing=stacked([part[0] for part in parts]),
+        gmap=stacked([part[1] for part in parts]),
         lattice=lattice,
         thinned_from=calibration.thinned_from or calibration.lattice,
         power=power,
