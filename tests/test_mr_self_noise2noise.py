@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clearmr.errors import InputError
 from clearmr.evaluate.rician import mean_magnitude
-from clearmr.methods.mr_self_noise2noise import blend, model, presets
+from clearmr.methods.mr_self_noise2noise import blend, model, presets, store
 from clearmr.methods.mr_self_noise2noise.config import HalfPair, NetConfig
 from clearmr.methods.mr_self_noise2noise.rician import rician_bias
 from clearmr.methods.mr_self_noise2noise.samples import TURNS, Draw, Samples, cut
@@ -134,6 +134,15 @@ def test_only_the_patch_is_read() -> None:
     watched = Watched()
     cut(watched, (torch.arange(5, 12), torch.arange(3, 19), torch.arange(20, 36)), 2)
     assert watched.seen == 7 * 16 * 16
+
+
+def test_pairs_on_disk_give_the_samples_of_pairs_in_memory(tmp_path: Path) -> None:
+    pair = brain_pair(0)
+    stored = store.write([pair], tmp_path, "0" * 64, name="one", provenance={})
+    here, there = (Samples(cases, settings(), 0) for cases in ([pair], stored))
+    for step in range(6):
+        for a, b in zip(here(step, 0), there(step, 0), strict=True):
+            assert torch.equal(a, b)
 
 
 def test_pairs_that_cannot_be_learned_from_are_refused() -> None:
