@@ -83,7 +83,8 @@ def test_clean_labels_have_the_halves_signal(learnt: tuple[Any, Any, Any]) -> No
 
 @pytest.fixture(scope="module")
 def judged() -> scans.Judged:
-    return scans.judged(scans.roles(SIZES).judged[0], SIZES)
+    """So noisy that what few coils and calibration lines cost does not count."""
+    return scans.judged(scans.roles(SIZES).judged[0], dataclasses.replace(SIZES, snr=20.0))
 
 
 def test_judged_scans_have_the_noise_that_is_said(judged: scans.Judged) -> None:
@@ -94,9 +95,9 @@ def test_judged_scans_have_the_noise_that_is_said(judged: scans.Judged) -> None:
         error = ((magnitude - judged.truth) / noise)[inside]
         assert float(error.std()) == pytest.approx(1.0, abs=0.12), level
         assert abs(float(error.mean())) < 0.25
-        assert float(noise.median() / (judged.levels[0][0].noise_sd * judged.levels[0][1]).median()) == pytest.approx(
-            (1 + level**2) ** 0.5, rel=0.05
-        )
+        # A kernel from noisier calibration lines fills less, noise and signal alike: some percent here.
+        own = judged.levels[0][0].noise_sd * judged.levels[0][1]
+        assert float((noise / own)[inside].median()) == pytest.approx((1 + level**2) ** 0.5, rel=0.1)
 
 
 def test_the_noisy_reference_shares_noise_with_the_original(judged: scans.Judged) -> None:
@@ -104,7 +105,7 @@ def test_the_noisy_reference_shares_noise_with_the_original(judged: scans.Judged
     own, reference = (a - judged.truth for a in (image.image.abs() * factor, judged.noisy))
     inside = judged.head & (judged.truth > 0.3 * judged.truth.max())
     shared = float(np.corrcoef(own[inside].numpy(), reference[inside].numpy())[0, 1])
-    assert shared > 0.4
+    assert shared > 0.45
 
 
 def test_judged_scans_are_kept_whole(judged: scans.Judged, tmp_path: Path) -> None:

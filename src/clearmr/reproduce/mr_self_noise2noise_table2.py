@@ -1,5 +1,6 @@
 """Table 2 of Jung et al. 2022 (MR-self Noise2Noise): figures at seven noise levels, before and after the network."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -213,10 +214,11 @@ def checks(found: Found) -> tuple[Check, ...]:
     if runs.MAIN not in found.nets:
         return ()
     made = []
-    for key, name, _, factor, sign, _ in FIGURES:
+    for key, name, digits, factor, sign, _ in FIGURES:
         better = "not lower" if key == "dice" else "lower" if sign < 0 else "higher"
         gains = [[sign * factor * g for g in found.gains(runs.MAIN, key, k)] for k in levels]
-        made.append(_everywhere(f"{name} {better} than the original's at all noise levels", gains, equal=key == "dice"))
+        check = _everywhere(f"{name} {better} than the original's at all noise levels", gains, equal=key == "dice")
+        made.append(dataclasses.replace(check, digits=digits))
     made.append(_growing(found))
     if runs.CLEAN in found.nets:
         pairs = [(found.denoised(net, "truth", "psnr", k) for net in (runs.MAIN, runs.CLEAN)) for k in levels]

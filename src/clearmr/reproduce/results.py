@@ -36,9 +36,10 @@ class Check:
     claim: str
     holds: bool
     by: Spread
+    digits: int = 2
 
-    def text(self, digits: int = 2) -> str:
-        return f"{'holds' if self.holds else 'FAILS'}: {self.claim}, by {self.by.text(digits)}"
+    def text(self) -> str:
+        return f"{'holds' if self.holds else 'FAILS'}: {self.claim}, by {self.by.text(self.digits)}"
 
 
 @dataclass(frozen=True)
