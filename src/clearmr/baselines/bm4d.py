@@ -2,6 +2,9 @@
 
 The package takes real volumes with stationary noise of known SD. Complex images: real and imaginary parts apart.
 Noise that varies in space: divided by noise_sd before. Magnitudes: variance stabilisation (`rice`), as its authors do.
+
+Of a series, (t, y, x) is the volume, so that blocks are matched through time: it stands in for VBM4D, with which
+Deformed2Self compares (Maggioni et al. 2012) and which is not on PyPI, only as MATLAB files for non-commercial use.
 """
 
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from clearmr.scan import SnrImage
 
 PACKAGE = "bm4d"
 LICENCE = "binaries of Tampere University, non-commercial use only"
+LEARNS = False
 
 
 @dataclass(frozen=True)

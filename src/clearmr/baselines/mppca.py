@@ -15,6 +15,7 @@ from clearmr.scan import SnrImage
 
 PACKAGE = "dipy"
 LICENCE = "BSD-3-Clause"
+LEARNS = False
 LEAST_FRAMES = 6
 _OFFSET = 1e3  # DIPY clips at zero; a patch's mean is taken off before its decomposition, so that this changes nothing
 

@@ -17,7 +17,9 @@ from clearmr.scan import SnrImage
 
 PACKAGE = "dipy"
 LICENCE = "BSD-3-Clause"
+LEARNS = False
 CLEAR = 12.0  # SNR of the foreground (above 10 % of the maximum) from which blocks smooth too much
+_LEAST = 8  # voxels along each axis, more than DIPY's block radius of 5 and patch radius
 _LIFT = 1e4  # in noise SDs; distances between patches do not see it
 
 
@@ -53,4 +55,6 @@ def _gaussian(volume: np.ndarray) -> np.ndarray:
 def _nlmeans(volume: np.ndarray, **options: Any) -> np.ndarray:
     from dipy.denoise.nlmeans import nlmeans
 
-    return nlmeans(volume.astype(np.float64), 1.0, num_threads=torch.get_num_threads(), **options)
+    y, x, n = volume.shape
+    deep = peers.at_least(volume.astype(np.float64), _LEAST)
+    return nlmeans(deep, 1.0, num_threads=torch.get_num_threads(), **options)[:y, :x, :n]

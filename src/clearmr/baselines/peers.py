@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +24,11 @@ def in_unit_noise(image: SnrImage, work: Filter) -> SnrImage:
     """Run `work` on volumes (y, x, n) whose noise SD is 1 everywhere: n counts frames of a series, else slices.
 
     No package here takes a noise map, so the image is divided by noise_sd (gmap included) before and multiplied
-    after. Real and imaginary parts of complex images go one after the other. Raises InputError for a noise_sd of zero.
+    after. Real and imaginary parts of complex images go one after the other. Raises InputError for a noise_sd of zero
+    and for NaN or infinite voxels.
     """
+    if not bool(torch.isfinite(image.image.abs()).all()):
+        raise InputError("an image of finite numbers", "NaN or infinite voxels", "repair it first")
     noise_sd = image.noise_sd.float().expand(image.image.shape)
     if not bool((noise_sd > 0).any()):
         raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
@@ -37,14 +41,23 @@ def in_unit_noise(image: SnrImage, work: Filter) -> SnrImage:
     return dataclasses.replace(image, image=result.to(image.image.dtype))
 
 
+def at_least(volume: np.ndarray, size: int) -> np.ndarray:
+    """The volume, axes shorter than `size` mirrored up to it.
+
+    DIPY's classic non-local means reads beyond its memory where an axis is no longer than block plus patch radius:
+    its results there differ from run to run (measured with 1.12).
+    """
+    return np.pad(volume, [(0, max(0, size - n)) for n in volume.shape], mode="symmetric")
+
+
 def is_signed(image: SnrImage) -> bool:
     """Complex, or real with negative values: no magnitude, so that the noise of its parts is Gaussian."""
     return image.is_complex or bool((image.image < 0).any())
 
 
-def with_step(image: SnrImage, name: str, package: str) -> SnrImage:
-    """The image with the baseline among its steps."""
-    step = {"name": "denoise", "method": name, "package": package}
+def with_step(image: SnrImage, name: str, package: str, **settings: Any) -> SnrImage:
+    """The image with the baseline among its steps, and the settings that it ran with."""
+    step = {"name": "denoise", "method": name, "package": package, **settings}
     return dataclasses.replace(image, meta={**image.meta, "steps": [*image.meta.get("steps", []), step]})
 
 

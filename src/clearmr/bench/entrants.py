@@ -52,9 +52,9 @@ def row(case: Case, options: Options) -> dict[str, Any]:
 
 
 def peers(image: SnrImage, judge: Callable[[Tensor], dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What `judge` says of every baseline's result, or why it was skipped."""
+    """What `judge` says of every baseline's result, or why it was skipped; those that learn first are left out."""
     found: dict[str, dict[str, Any]] = {}
-    for name in baselines.BASELINES:
+    for name in baselines.filters():
         reason = baselines.absent(baselines.room(name).PACKAGE)
         found[name] = {"skipped": reason} if reason else entered(baselines.load(name), image, judge)
     return found
@@ -80,7 +80,7 @@ def judged(given: Problem, result: Tensor) -> dict[str, Any]:
 
 def margin(found: Mapping[str, Mapping[str, Any]], figure: str) -> dict[str, Any]:
     """The best peer by `figure` (dB), and how far above it clearmr lies; None where there is nothing to compare."""
-    rivals = {name: value for name in baselines.BASELINES if (value := found[name].get(figure)) is not None}
+    rivals = {name: value for name in baselines.filters() if (value := found[name].get(figure)) is not None}
     best = max(rivals, key=lambda name: rivals[name], default=None)
     own = found[OWN].get(figure)
     return {"best peer": best, "margin": None if best is None or own is None else own - rivals[best]}
