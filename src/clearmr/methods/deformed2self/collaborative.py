@@ -1,0 +1,112 @@
+"""Similar patches of a series filtered together, the noise known and a pilot at hand. Ours; no part of the paper.
+
+The second step of non-local Bayes (Lebrun, Buades, Morel 2013; for video Arias & Morel 2018) on tubes: a patch goes
+through all frames at one place, so that what stays the same over time is in its covariance. A pilot says which
+patches are alike and how they vary; the noisy patches are then estimated by the linear filter of least error.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+AT_ONCE = 2**22  # values of the groups in work
+FRAMES = 16  # of a tube at the most: longer series are cut into overlapping parts
+
+
+def filtered(
+    noisy: Float[Tensor, "T C H W"],
+    pilot: Float[Tensor, "T C H W"],
+    variance: Float[Tensor, "T C H W"],
+    *,
+    patch: int = 4,
+    similar: int = 64,
+    window: int = 8,
+    tick: Callable[[], None] = lambda: None,
+) -> Float[Tensor, "T C H W"]:
+    """The series, each tube estimated from `similar` ones within `window` pixels and averaged where tubes overlap.
+
+    variance: of the noise of each value. patch: side in pixels. Series of more than 16 frames part by part, with half
+    of each part in common with the next. `tick` after each part.
+    """
+    total, count = torch.zeros_like(noisy), torch.zeros(len(noisy), 1, 1, 1)
+    for part in parts_of(len(noisy)):
+        tubes = [values[part].flatten(0, 1) for values in (noisy, pilot, variance)]
+        total[part] += _filtered(*tubes, patch, similar, window).view(noisy[part].shape)
+        count[part] += 1
+        tick()
+    return total / count
+
+
+def parts_of(n_frames: int) -> list[slice]:
+    """Parts of at most FRAMES frames, each beginning half a part after the one before it, the last one flush."""
+    last = max(0, n_frames - FRAMES)
+    starts = [*range(0, last, FRAMES // 2), last]
+    return [slice(start, min(start + FRAMES, n_frames)) for start in starts]
+
+
+def _filtered(noisy: Tensor, pilot: Tensor, variance: Tensor, patch: int, similar: int, window: int) -> Tensor:
+    """(R, H, W), R values of each pixel. Beyond the border the series is mirrored."""
+    height, width = noisy.shape[-2:]
+    patch, window = min(patch, height, width), min(window, height - 1, width - 1)
+    similar = min(similar, (2 * window + 1) ** 2)
+    stride = (2 * patch + 1) // 3
+    groups = alike(pilot, patch=patch, stride=stride, similar=similar, window=window)
+    across = width + 2 * window
+    inside = (torch.arange(patch)[:, None] * across + torch.arange(patch)).flatten()
+    values = [_mirrored(part, window).flatten(1).T.contiguous() for part in (noisy, pilot, variance)]
+    total, count = torch.zeros_like(values[0]), torch.zeros(len(values[0]), 1)
+    chunk = max(1, AT_ONCE // (similar * patch**2 * len(noisy)))
+    for corners in groups.split(chunk):
+        index = corners[:, :, None] + inside
+        estimated = estimate(*(part[index].flatten(2) for part in values))
+        total.index_add_(0, index.flatten(), estimated.reshape(-1, len(noisy)))
+        count.index_add_(0, index.flatten(), torch.ones(index.numel(), 1))
+    out = (total / count.clamp_min(1)).T.unflatten(1, (height + 2 * window, across))
+    return out[:, window : window + height, window : window + width]
+
+
+def estimate(
+    noisy: Float[Tensor, "G K D"], pilot: Float[Tensor, "G K D"], variance: Float[Tensor, "G K D"]
+) -> Float[Tensor, "G K D"]:
+    """Of G groups of K vectors: m + C (C + V)^-1 (noisy - m), C the covariance of the pilot, m the mean of the noisy.
+
+    V is the variance, averaged over the group. Solved in the K vectors' own space, since D is the larger.
+    """
+    scale = variance.mean(1, keepdim=True).clamp_min(1e-12).sqrt()
+    mean = noisy.mean(1, keepdim=True)
+    spread, rest = (pilot - pilot.mean(1, keepdim=True)) / scale, (noisy - mean) / scale
+    n = noisy.shape[1]
+    gram = spread @ spread.mT + (n - 1) * torch.eye(n)
+    solved = torch.cholesky_solve(spread, torch.linalg.cholesky(gram))
+    return mean + (rest @ spread.mT) @ solved * scale
+
+
+def alike(pilot: Float[Tensor, "R H W"], *, patch: int, stride: int, similar: int, window: int) -> Int[Tensor, "G K"]:
+    """For patches `stride` apart the corners of the `similar` nearest ones, as flat indices of the mirrored series."""
+    height, width = pilot.shape[-2:]
+    across = width + 2 * window
+    rows, columns = (_places(n - patch, stride) for n in (height, width))
+    padded = _mirrored(pilot, window)
+    distances, offsets = [], []
+    for down in range(-window, window + 1):
+        for right in range(-window, window + 1):
+            top, left = window + down, window + right
+            moved = padded[:, top : top + height, left : left + width]
+            apart = (pilot - moved).square().mean(0)
+            means = F.avg_pool2d(apart[None, None], patch, stride=1)[0, 0]
+            distances.append(means[rows][:, columns].flatten())
+            offsets.append(down * across + right)
+    nearest = torch.stack(distances, 1).topk(similar, dim=1, largest=False).indices
+    corners = (rows[:, None] + window) * across + columns + window
+    return torch.tensor(offsets)[nearest] + corners.flatten()[:, None]
+
+
+def _places(last: int, stride: int) -> Tensor:
+    return torch.tensor(sorted({*range(0, last + 1, stride), last}))
+
+
+def _mirrored(values: Tensor, margin: int) -> Tensor:
+    return F.pad(values[:, None], (margin,) * 4, mode="reflect")[:, 0] if margin else values

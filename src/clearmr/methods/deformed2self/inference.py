@@ -1,0 +1,203 @@
+"""Deformed2Self as a `Denoiser`: every slice of a series learns from its own frames."""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clearmr.denoiser import Denoiser, Progress, no_progress
+from clearmr.errors import InputError
+from clearmr.evaluate import presence
+from clearmr.methods.deformed2self import schemes
+from clearmr.methods.deformed2self.config import Deformed2SelfConfig
+from clearmr.methods.deformed2self.training import Course
+from clearmr.scan import SnrImage
+
+METHOD = "deformed2self"
+PRECISIONS = ("auto", "float32", "bf16")
+ALONG = ("auto", "time")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The denoised image; fields (z, frame, N, 2, y, x) in pixels (y, x), where asked for, onto each frame of each
+    slice from the N nearest others (`draws.others_of`).
+    """
+
+    image: SnrImage
+    fields: Tensor | None
+
+
+@dataclass(frozen=True)
+class Deformed2Self:
+    """A series denoised from itself. Each slice is a series of its own; complex ones move as one.
+
+    prior         the denoiser that scheme "prior" begins at
+    budget_s      seconds; then what is best so far is given back, with a warning. None: as long as it takes
+    keep_fields   whether `run` gives the fields of motion; seed: of all that is drawn
+    memory_bytes, batch, along  as every method has them; batch is not looked at, along is "auto" or "time"
+    precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it
+    strength      the result is original + strength (denoised - original)
+    """
+
+    config: Deformed2SelfConfig
+    name: str = METHOD
+    prior: Denoiser | None = None
+    device: str = "cpu"
+    memory_bytes: float = 3.0e9
+    batch: int = 1
+    precision: str = "auto"
+    strength: float = 1.0
+    along: str = "auto"
+    budget_s: float | None = None
+    seed: int = 0
+    keep_fields: bool = False
+    progress: Progress = no_progress
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise InputError("--strength from 0 to 1", f"{self.strength:g}", "write for example 0.8; 1 is all of it")
+        if self.batch < 1:
+            raise InputError("--batch of 1 or more", f"{self.batch}", "1 takes one series after another")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"--precision {', '.join(PRECISIONS)}", self.precision or "nothing", "choose one of them")
+        if self.along not in ALONG:
+            raise InputError("--along auto or time", self.along or "nothing", "Deformed2Self learns from frames")
+        if self.budget_s is not None and not 0 < self.budget_s < math.inf:
+            raise InputError("a budget of more than 0 seconds", f"{self.budget_s:g}", "write for example 2m or 90s")
+        if self.config.scheme == "prior" and self.prior is None:
+            todo = "give prior=, or take the model scratch, which begins at nothing"
+            raise InputError("a denoiser that the joint model begins at", "none", todo)
+
+    def __call__(self, image: SnrImage) -> SnrImage:
+        """Denoise slice by slice. Raises InputError for an image that is no series, or not finite."""
+        return self.run(image).image
+
+    def run(self, image: SnrImage) -> Outcome:
+        """The denoised image and, where `keep_fields`, the motion. Raises InputError as a call does."""
+        began = time.monotonic()
+        self._check(image)
+        if self.strength == 0:
+            return Outcome(dataclasses.replace(image, meta=_with_step(image, self._step(), [])), None)
+        work = _Work(self, image, began)
+        out, fields = work.run()
+        step = self._step() | work.figures() | {"seconds": round(time.monotonic() - began, 2)}
+        return Outcome(dataclasses.replace(image, image=out, meta=_with_step(image, step, work.warnings())), fields)
+
+    def _check(self, image: SnrImage) -> None:
+        frames = image.image.shape[0]
+        if frames < 2:
+            found = "a single frame" if image.image.shape[1] == 1 else "a volume of a single frame"
+            todo = "give a series over time, or take another method (snraware)"
+            raise InputError("at least 2 frames of one moving subject", found, todo)
+        if min(image.image.shape[-2:]) < 2:
+            raise InputError("frames of at least 2 x 2 pixels", f"{tuple(image.image.shape[-2:])}", "check the axes")
+        if not bool(torch.isfinite(image.image).all()):
+            raise InputError("finite voxels", "NaN or infinity among them", "replace them before denoising")
+        if not bool((image.noise_sd > 0).any()):
+            raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
+
+    def _step(self) -> dict[str, Any]:
+        step = {"name": "denoise", "method": METHOD, "model": self.name, "scheme": self.config.scheme}
+        return step | {"strength": self.strength, "device": self.device, "seed": self.seed}
+
+
+class _Work:
+    """One image on its way through: a slice at a time, the time shared among them, the ticks counted."""
+
+    def __init__(self, denoiser: Deformed2Self, image: SnrImage, began: float) -> None:
+        self.denoiser, self.image = denoiser, image
+        budget = denoiser.budget_s
+        self.deadline = math.inf if budget is None else began + budget
+        self.slices, frames = image.image.shape[1], image.image.shape[0]
+        self.each = schemes.ticks(denoiser.config, frames, keep_fields=denoiser.keep_fields)
+        self.done, self.bf16 = 0, bf16_pays(denoiser)
+        self.found: list[schemes.Found] = []
+        self.shares: list[float] = []
+
+    def run(self) -> tuple[Tensor, Tensor | None]:
+        out = self.image.image.clone()
+        for z in range(self.slices):
+            part = self._slice(z)
+            noisy = bool((part.noise_sd > 0).any())
+            share = presence.share_present(part.image[:, 0], part.noise_sd.expand(part.image.shape)[:, 0])
+            if noisy and not _constant(part.image):
+                found = schemes.run(
+                    part, self.denoiser.config, self._course(z), given=self.denoiser.prior,
+                    keep_fields=self.denoiser.keep_fields,
+                )  # fmt: skip
+                self.found.append(found)
+                self.shares.append(share)
+                out[:, z : z + 1] = torch.lerp(part.image, found.image.to(out.dtype), share * self.denoiser.strength)
+            self.done = self.each * (z + 1)
+            self.denoiser.progress(self.done, self.each * self.slices)
+        return out, self._fields()
+
+    def _slice(self, z: int) -> SnrImage:
+        maps = {
+            name: values if values.shape[1] == 1 else values[:, z : z + 1]
+            for name, values in (("noise_sd", self.image.noise_sd), ("gmap", self.image.gmap))
+        }
+        return dataclasses.replace(self.image, image=self.image.image[:, z : z + 1], meta={}, **maps)  # type: ignore[arg-type]
+
+    def _course(self, z: int) -> Course:
+        now = time.monotonic()
+        share = max(0.0, self.deadline - now) / (self.slices - z)
+        given = self.denoiser
+        return Course(given.seed + 1000 * z, given.device, self.bf16, min(self.deadline, now + share), self._tick)
+
+    def _tick(self) -> None:
+        self.done += 1
+        self.denoiser.progress(self.done, self.each * self.slices)
+
+    def _fields(self) -> Tensor | None:
+        """Those of all slices; no motion in a slice that was left as it is."""
+        if not self.denoiser.keep_fields or len(self.found) < self.slices:
+            return None
+        return torch.stack([found.fields for found in self.found if found.fields is not None])
+
+    def figures(self) -> dict[str, Any]:
+        """What is told of how it was done: lists of one entry per slice."""
+        figures: dict[str, Any] = {"precision": "bf16" if self.bf16 else "float32", "slices": self.slices}
+        for found in self.found:
+            for key, value in found.figures.items():
+                figures.setdefault(key, []).append(value)
+        if self.shares and min(self.shares) < 1:
+            figures["share removed"] = min(self.shares)
+        return figures
+
+    def warnings(self) -> list[str]:
+        said = []
+        if any(found.late for found in self.found):
+            said.append(
+                f"the budget of {self.denoiser.budget_s:g} s ended before the work did: this is the best so far"
+            )
+        if self.shares and min(self.shares) < 1:
+            said.append(
+                f"the image is far smoother than its noise level says ({min(self.shares):.2f} of it in the flattest "
+                "places): was it denoised before, or is the noise level wrong? Only that share of the noise was removed"
+            )
+        if len(self.found) < self.slices:
+            said.append("slices without noise or without any contrast were left as they are")
+        return said
+
+
+def bf16_pays(denoiser: Deformed2Self) -> bool:
+    """Whether to compute in bf16: as asked for, or where the hardware is made for it."""
+    if denoiser.precision != "auto":
+        return denoiser.precision == "bf16"
+    made_for_it = torch.cuda.is_bf16_supported() if denoiser.device != "cpu" else torch.cpu._is_amx_tile_supported()
+    return bool(made_for_it)
+
+
+def _constant(values: Tensor) -> bool:
+    return bool((values == values.flatten()[0]).all())
+
+
+def _with_step(image: SnrImage, step: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    steps = [*image.meta.get("steps", []), step]
+    return {**image.meta, "steps": steps, "warnings": [*image.meta.get("warnings", []), *warnings]}
