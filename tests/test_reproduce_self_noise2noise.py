@@ -232,6 +232,8 @@ def test_a_table_is_made_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.Mo
     assert value["name"] == NAME and len(value["figures"]["networks"]) == 4 and len(value["checks"]) == 9
     for network in value["figures"]["networks"]:
         assert set(network["subjects"]) >= set(value["figures"]["subjects"])
+    (out / "runs" / f"{runs.COMPLEX}_0" / "figures.json").unlink()  # stopped after its training
+    assert done("reproduce", NAME, "-o", out, *flags, "--resume").out == whole.out
     monkeypatch.setattr(runs.method, "fit", None)  # all is there: nothing more is trained
     monkeypatch.setattr(scans, "judged", None)
     assert done("reproduce", NAME, "-o", out, *flags, "--resume").out == whole.out

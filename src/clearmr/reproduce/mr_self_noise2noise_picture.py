@@ -63,14 +63,14 @@ def slices(path: Path, tensors: Path) -> None:
     FigureCanvasAgg(figure)
     for row, number in enumerate(numbers):
         original, denoised = found[f"original{number}"], found[f"denoised{number}"]
+        limit = float(np.percentile(np.abs(original - truth), 99.5))
         panels = (
             ("noise-free truth", truth, white),
             (f"original, + {NOISE_LEVELS[number]:g}σ", original, white),
             ("sN2N", denoised, white),
-            ("original - truth", original - truth, None),
-            ("sN2N - truth", denoised - truth, None),
+            (f"original - truth, black to white ±{limit:.1f}", original - truth, None),
+            ("sN2N - truth, the same scale", denoised - truth, None),
         )
-        limit = float(np.percentile(np.abs(original - truth), 99.5))
         for column, (title, values, top) in enumerate(panels):
             axes = figure.add_subplot(len(numbers), len(panels), row * len(panels) + column + 1)
             low, high = (-limit, limit) if top is None else (0.0, top)
