@@ -1,6 +1,6 @@
 """A PINCAT-like series: cardiac perfusion with a bolus, breathing of varying depth, and a known motion.
 
-The phantom of Sharif & Bresler 2007 (physiologically improved NCAT, Proc. IEEE ISBI), in the use that Lingala et
+The phantom of Sharif & Bresler 2007 (physiologically improved NCAT, IEEE ISBI, 1020), in the use that Lingala et
 al. 2011 (k-t SLR, IEEE Trans Med Imaging 30:1042) and Deformed2Self (Xu & Adalsteinsson 2021) make of it: one slice of
 128x128 pixels of 1.5 mm, intensities in [0, 1], the middle frame as target. NCAT's body comes under a licence of its
 own, so this one is drawn anew: PINCAT-like, and numbers on it are not those of tables made with the original.
@@ -13,9 +13,9 @@ own, so this one is drawn anew: PINCAT-like, and numbers on it are not those of 
 | bolus | gamma variates, right heart - lung - left heart - aorta - myocardium - spleen - liver | Madsen 1992 |
 | breath | sin^4, depth 8 to 11 mm at the liver's dome, varying by 25 % from breath to breath, periods of 3.4 to 4.6 s \
 by 15 % | Lujan 1999; "variability in breathing" of Sharif & Bresler 2007 |
-| travel | of the dome's: heart 0.6, front wall 0.22 upwards, spine none, smooth between: not rigid | Wang 1995 (MRM 33:713) |
+| travel | of the dome's: heart 0.6, front wall 0.22 upwards, spine none, smooth between | Wang 1995, MRM 33:713 |
 | wall | a perfusion defect of random place and depth (20 to 60 % less uptake) on its inner side | |
-| level | intensities such that the target's mean is 0.2 | Deformed2Self, Table 1: Poisson rows of 0.23 |
+| level | intensities such that the target's mean is near 0.2 | Deformed2Self, Table 1: Poisson rows of 0.23 |
 
 Every frame is base(X) + sum over tissues of curve(t) uptake(X), read at X, where the point lies at rest: contrast and
 motion are apart, and the motion is known exactly. What differs from a patient: tissue glides nowhere (the field is

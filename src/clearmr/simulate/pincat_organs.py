@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 # Intensities of a saturation-prepared T1-weighted image before the bolus (blood and muscle dark, fat bright), and the
 # uptake at the peak of each curve; blood outshines all else, myocardium takes up about two fifths of that. Their level
-# makes the middle frame's mean 0.2; the Poisson rows of Deformed2Self's Table 1 tell theirs: 0.23.
+# makes the middle frame's mean 0.17 to 0.2; the Poisson rows of Deformed2Self's Table 1 tell theirs: 0.23.
 TISSUES: dict[str, dict[str, float]] = {
     "air": {},
     "skin": {"base": 0.40, "rest": 0.06},
