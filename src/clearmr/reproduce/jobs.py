@@ -53,6 +53,13 @@ def _beside(
             pool.shutdown(wait=False, cancel_futures=True)  # after an error: what has not begun does not begin
 
 
+def devices(device: str) -> list[str]:
+    """What jobs can be spread over: every GPU for "cuda", else the device itself."""
+    if device != "cuda":
+        return [device]
+    return [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within it torch uses one CPU thread."""

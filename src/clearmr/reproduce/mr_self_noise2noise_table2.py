@@ -75,7 +75,11 @@ def _done(scale: runs.Scale, roles: scans.Roles, options: Options) -> Found:
 
 
 def _trainings(scale: runs.Scale, roles: scans.Roles, options: Options) -> list[runs.Training]:
-    made = [runs.Training(net, options.seed, scale, options.folder, roles, options.device) for net in scale.nets]
+    devices = jobs.devices(options.device)
+    made = [
+        runs.Training(net, options.seed, scale, options.folder, roles, devices[k % len(devices)])
+        for k, net in enumerate(scale.nets)
+    ]
     chosen = [one for one in made if not options.only or one.name.startswith(options.only)]
     if not chosen:
         raise InputError(f"--only as the start of {' or '.join(scale.nets)}", options.only[0], "choose others")

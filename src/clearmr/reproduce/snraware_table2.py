@@ -5,8 +5,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
 from clearmr.errors import InputError
 from clearmr.methods.snraware.schemes import SCHEMES
 from clearmr.reproduce import Options, jobs, picture, published
@@ -58,7 +56,7 @@ def run(options: Options) -> Results:
 
 def _runs(scale: runs.Scale, options: Options) -> list[runs.Run]:
     """All runs, one seed after another, so that a table of one seed is there early."""
-    folder, devices = options.folder / "runs", _devices(options.device)
+    folder, devices = options.folder / "runs", jobs.devices(options.device)
     names = [
         (seed, network, scheme)
         for seed in range(options.seed, options.seed + scale.seeds)
@@ -75,12 +73,6 @@ def _runs(scale: runs.Scale, options: Options) -> list[runs.Run]:
             f"--only as the start of a run's name such as {made[0].name}", options.only[0], "choose others"
         )
     return chosen
-
-
-def _devices(device: str) -> list[str]:
-    if device != "cuda":
-        return [device]
-    return [f"cuda:{k}" for k in range(torch.cuda.device_count())]
 
 
 def table(found: Runs, scale: runs.Scale, scale_name: str) -> Results:
