@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clearmr import evaluate, formats, methods, recon
+from clearmr import baselines, evaluate, formats, methods, recon
+from clearmr.baselines.ready import ready as ready_peer
 from clearmr.denoiser import Denoiser, Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.scan import RawScan, SnrImage
 
 MEMORY = "3G"  # of a process that denoises, at its peak
+_UNSAID = {"model": None, "along": "auto", "memory": MEMORY, "batch": 1, "precision": "auto"}
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -46,15 +48,22 @@ def denoiser(
     batch: int = 1,
     precision: str = "auto",
     device: str = "cpu",
+    seed: int = 0,
     progress: Progress = no_progress,
 ) -> Denoiser:
     """A ready denoiser: `auto` is the model's own method; without a model it is SNRAware, for complex or magnitude.
 
+    method: a room of `methods`, or a peer of `baselines` (bm4d, nlm, ...), which takes strength, and, where it learns
+    from the image itself, seed and device.
     strength: the result is original + strength (denoised - original), 0 to 1. along: what the network sees as
     neighbours, "time", "depth", "none" or "auto". memory: of a fresh process that denoises, at its peak, as bytes or
     "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
     Raises InputError for a value that is none of these, an unknown method or model, a model of another method.
     """
+    if method in baselines.BASELINES:
+        given = {"model": model, "along": along, "memory": memory, "batch": batch, "precision": precision}
+        refused = [name for name, value in given.items() if value != _UNSAID[name]]
+        return ready_peer(method, strength=strength, refused=refused, seed=seed, device=device, progress=progress)
     room = methods.room(_method_for(method, model))
     loaded = room.load(model, device=device, is_complex=is_complex)
     return dataclasses.replace(

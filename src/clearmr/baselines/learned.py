@@ -62,7 +62,8 @@ def denoise(image: SnrImage, settings: Settings, restore: Restore, *, each: bool
         return rice.signal_of_mean(mean) if mean_only else mean
 
     result = peers.in_unit_noise(image, work)
-    return peers.with_step(result, settings.name, "torch", iterations=settings.iterations, seed=settings.seed)
+    said = {"iterations": settings.iterations, "seed": settings.seed, "device": settings.device}
+    return peers.with_step(result, settings.name, "torch", **said)
 
 
 def fresh(make: Callable[[], nn.Module], settings: Settings) -> nn.Module:

@@ -20,7 +20,11 @@ def run(
     inputs: Annotated[list[Path], typer.Argument(help="Raw scan or image; several are repeats of one subject.")],
     out: Annotated[Path, typer.Option("-o", "--out", help=".npz, .nii.gz or .h5.")],
     method: Annotated[
-        str, typer.Option(help="auto (the model's own), snraware or mr-self-noise2noise (3D; with --model).")
+        str,
+        typer.Option(
+            help="auto (the model's own), snraware, mr-self-noise2noise (3D; with --model), or a peer: bm4d, bm3d, "
+            "nlm, asm, mppca; learning from the image alone, for minutes to hours: dip, self2self, noise2void."
+        ),
     ] = "auto",
     model: Annotated[
         str | None, typer.Option(help="A bundled model's name, a .safetensors file, or a training run's folder.")
@@ -76,7 +80,7 @@ def run(
     with common.progress_bar("denoise", quiet=quiet) as progress:
         ready = functools.partial(
             road.denoiser, method, model=model, strength=strength, along=along, memory=memory, batch=batch,
-            precision=precision, device=used, progress=progress,
+            precision=precision, device=used, seed=seed, progress=progress,
         )  # fmt: skip
         ready()  # a wrong option is said before the work
         images = [
