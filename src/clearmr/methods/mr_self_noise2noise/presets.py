@@ -36,7 +36,7 @@ def paper() -> SelfNoise2NoiseConfig:
     patches, loss, optimiser and length.
     """
     return SelfNoise2NoiseConfig(
-        split=SplitConfig(axis="kz", factor=2, kernel=(2, 2, 3)),
+        split=SplitConfig.paper(),
         net=NetConfig(channels=(64, 128, 256, 512, 1024), bias=True, noise_map=False, scale="peak"),
         data=DataConfig(patch=128, batch=16, orientations="z", added_noise=0.0),
         blend=BlendConfig("original"),
