@@ -145,6 +145,7 @@ def test_volumes_that_are_given(tmp_path: Path) -> None:
     first, second, series = nifti(tmp_path / "a.nii"), nifti(tmp_path / "b.nii"), nifti(tmp_path / "c.nii", 3)
     roles = scans.roles(SIZES, (first, series, second))
     assert (roles.training[-1].path, roles.judged[-1].path, roles.others[-1].path) == (first, second, series)
+    assert len({one.seed for one in (roles.training[-1], roles.judged[-1], roles.others[-1])}) == 3
     volume, fov = scans.volume_of(first, (12, 32, 48))
     assert volume.shape == (1, 12, 32, 36) and fov == (48.0, 80.0, 72.0)
     found = scans.judged(roles.judged[-1], SIZES)

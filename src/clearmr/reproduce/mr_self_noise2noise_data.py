@@ -37,7 +37,7 @@ Matrix = tuple[int, int, int]
 class Sizes:
     """Matrices (z, y, x), coils, ACS lines, and how many simulated subjects of each kind there are.
 
-    snr: mean over the head of a fully sampled scan of `matrix` without added noise (a voxel's SNR goes as its volume).
+    snr: mean over the head of a fully sampled scan of `matrix` without added noise; finer voxels have less.
     other: the matrix of what is judged at another resolution.
     """
 
@@ -91,16 +91,17 @@ class Judged:
 def roles(sizes: Sizes, data: Sequence[Path] = ()) -> Roles:
     """Simulated heads, and with `data` its T1-weighted volumes in turn: the first is trained on, the second judged ...
 
-    Series (several frames) are judged as another contrast. Raises InputError where a file is no image of at least two
-    dimensions of depth, or one subject would be trained on and judged.
+    Series (several frames) are judged as another contrast. Raises InputError for raw data, an image of fewer than 8
+    slices, and two files of one subject, which could be trained on and judged.
     """
     given = [(path, _shape(path)) for path in data]
     volumes = [path for path, shape in given if shape[0] == 1]
     series = [path for path, shape in given if shape[0] > 1]
     trained, judged = volumes[::2], volumes[1::2]
-    twice = {subject_of(path) for path in trained} & {subject_of(path) for path in (*judged, *series)}
+    names = [subject_of(path) for path in data]
+    twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise InputError("--data of different subjects", f"{min(twice)} twice", "train and judge on different ones")
+        raise InputError("--data of different subjects", f"{min(twice)} twice", "give one file of each")
     return Roles(
         (*_heads("train", TRAINING, sizes.training, sizes.matrix), *_files(trained, TRAINING, sizes.matrix)),
         _heads("validate", VALIDATION, sizes.validation, sizes.matrix),
