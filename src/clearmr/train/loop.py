@@ -63,4 +63,5 @@ def _worked(work: Work, samples: Samples, resume: bool, progress: Progress) -> n
         finally:
             work.close()
         work.average.load_state_dict(checkpoint.load_tensors(work.run / BEST))
+    work.fabric.barrier()  # nobody leaves while others still receive
     return work.average
