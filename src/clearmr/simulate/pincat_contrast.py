@@ -27,8 +27,8 @@ class Curve:
 CURVES = {
     "right": Curve(0.0, 3.4, 3.0, again=0.22, leak=0.32),
     "lung": Curve(1.4, 4.6, 3.0, again=0.2, leak=0.3),
-    "left": Curve(4.6, 4.6, 3.0, again=0.2, leak=0.34),
-    "artery": Curve(5.4, 4.8, 3.0, again=0.2, leak=0.34),
+    "left": Curve(4.6, 5.5, 2.2, again=0.2, leak=0.34),
+    "artery": Curve(5.4, 5.6, 2.2, again=0.2, leak=0.34),
     "myocardium": Curve(5.8, 8.2, 1.8, leak=0.25),
     "spleen": Curve(6.2, 7.0, 2.0, leak=0.55, tau=8.0),
     "liver": Curve(10.0, 20.0, 1.5, leak=0.3, tau=20.0),
