@@ -37,7 +37,7 @@ def in_unit_noise(image: SnrImage, work: Filter) -> SnrImage:
     parts = [white.real, white.imag] if white.is_complex() else [white]
     done = [torch.stack([_run(work, volume) for volume in part]) for part in parts]
     out = torch.complex(*done) if len(done) == 2 else done[0]
-    result = _images(out, image.image.shape) * safe
+    result = _images(out, image.image.shape).to(safe.device) * safe
     return dataclasses.replace(image, image=result.to(image.image.dtype))
 
 
@@ -71,4 +71,6 @@ def _images(volumes: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _run(work: Filter, volume: Tensor) -> Tensor:
-    return torch.from_numpy(np.array(work(np.array(volume.numpy(), dtype=np.float32, order="C")), dtype=np.float32))
+    return torch.from_numpy(
+        np.array(work(np.array(volume.cpu().numpy(), dtype=np.float32, order="C")), dtype=np.float32)
+    )
