@@ -1,10 +1,8 @@
 """A trained 2.5D network as a `Denoiser`: any 3D image, slice after slice, in bounded memory; equation 1's blend."""
 
-import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
+from clearmr.methods import keeping
 from clearmr.methods.mr_self_noise2noise import model
 from clearmr.methods.mr_self_noise2noise.blend import blend
 from clearmr.methods.mr_self_noise2noise.config import NetConfig
@@ -22,7 +21,7 @@ from clearmr.methods.mr_self_noise2noise.samples import TURNS
 from clearmr.scan import SnrImage
 
 METHOD = "mr_self_noise2noise"
-PRECISIONS, ALONG = ("auto", "float32", "bf16"), ("auto", "depth", "volume")
+ALONG = ("auto", "depth", "volume")
 ISOTROPIC = 1.5  # no spacing of a volume that many times another one
 # bf16 differs from float32 by 1e-4 of the brightest SNR (rms, in noise SDs): under 1 % of the noise up to this SNR.
 BF16_SNR = 100.0
@@ -57,13 +56,9 @@ class SelfNoise2Noise:
     progress: Progress = no_progress
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise InputError("--strength from 0 to 1", f"{self.strength:g}", "write for example 0.8; 1 is all of it")
-        if self.batch < 1:
-            raise InputError("--batch of 1 or more", f"{self.batch}", "1 takes one slice after another")
-        for option, value, known in (("precision", self.precision, PRECISIONS), ("along", self.along, ALONG)):
-            if value not in known:
-                raise InputError(f"--{option} {', '.join(known)}", value or "nothing", "choose one of them")
+        keeping.check_options(
+            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=ALONG
+        )
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise frame by frame. Raises InputError where the model does not fit the image.
@@ -73,7 +68,7 @@ class SelfNoise2Noise:
         began = time.monotonic()
         self.refuse(image)
         if self.strength == 0:
-            return dataclasses.replace(image, meta=_with_step(image, self._step(), []))
+            return keeping.with_step(image, self._step(), [])
         shares = [_share(*_frame(image, k)) for k in range(len(image.image))]
         strength = torch.tensor(shares, dtype=torch.float32)[:, None, None, None] * self.strength
         result = blend(image.image, self.output(image), self.alpha)
@@ -82,8 +77,8 @@ class SelfNoise2Noise:
         step = self._step() | self.figures(image) | {"seconds": round(time.monotonic() - began, 2)}
         if min(shares) < 1:
             step["share removed"] = min(shares)
-            warnings.append(_absent(min(shares)))
-        return dataclasses.replace(image, image=out, meta=_with_step(image, step, warnings))
+            warnings.append(keeping.absent(min(shares)))
+        return keeping.with_step(dataclasses.replace(image, image=out), step, warnings)
 
     @property
     def config(self) -> NetConfig:
@@ -103,10 +98,7 @@ class SelfNoise2Noise:
         if not image.is_complex and self.config.image == "complex":
             todo = "give the complex image, or train a model with --set net.image=magnitude"
             raise InputError(f"a complex image for the model {self.name}", "a magnitude image", todo)
-        if not bool(torch.isfinite(image.image).all()):
-            raise InputError("finite voxels", "NaN or infinity among them", "replace them before denoising")
-        if not bool((image.noise_sd > 0).any()):
-            raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
+        keeping.refuse_unfit(image)
         least = (self.config.slices + 1) // 2
         shortest = min(image.image.shape[1:]) if self.along == "volume" else image.image.shape[1]
         if shortest < least:
@@ -181,7 +173,7 @@ class _Work:
         channels = model.to_channels(slabs / self.unit, noise_sd / self.unit, net=self.denoiser.config)
         device = torch.device(self.denoiser.device)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.bf16)
-        with _out_of_memory_said(), torch.inference_mode(), autocast:
+        with keeping.out_of_memory_said("use --batch 1"), torch.inference_mode(), autocast:
             made = self.denoiser.net(channels.to(device)).float().cpu()[:, :, 0] * self.unit
         return torch.complex(made[:, 0], made[:, 1]) if slabs.is_complex() else made[:, 0]
 
@@ -206,8 +198,7 @@ def bf16_pays(denoiser: SelfNoise2Noise, image: SnrImage) -> bool:
     """Whether to compute in bf16: as asked for, or where it is twice as fast and differs by little of noise_sd."""
     if denoiser.precision != "auto":
         return denoiser.precision == "bf16"
-    made_for_it = torch.cuda.is_bf16_supported() if denoiser.device != "cpu" else torch.cpu._is_amx_tile_supported()
-    return bool(made_for_it) and ranges.brightest_snr(image) <= BF16_SNR
+    return keeping.made_for_bf16(denoiser.device) and ranges.brightest_snr(image) <= BF16_SNR
 
 
 def _frame(image: SnrImage, k: int) -> tuple[Tensor, Tensor]:
@@ -224,27 +215,3 @@ def _share(values: Tensor, noise_sd: Tensor) -> float:
 def _part_of(progress: Progress, index: int, parts: int, done: int, total: int, **info: Any) -> None:
     """Progress of one of several parts, in percent of them all: parts need not be of one length."""
     progress(round(100 * (index + done / total)), 100 * parts, **info)
-
-
-def _with_step(image: SnrImage, step: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    steps = [*image.meta.get("steps", []), step]
-    return {**image.meta, "steps": steps, "warnings": [*image.meta.get("warnings", []), *warnings]}
-
-
-def _absent(share: float) -> str:
-    return (
-        f"the image is far smoother than its noise level says ({share:.2f} of it in the flattest places): was "
-        "it denoised before, or is the noise level wrong? Only that share of what looks like noise was removed"
-    )
-
-
-@contextlib.contextmanager
-def _out_of_memory_said() -> Iterator[None]:
-    """The network running out of memory is said, with what to do; never answered with the noisy image."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not short:
-            raise
-        raise InputError("memory enough for the network", "the machine ran out of it", "use --batch 1") from error

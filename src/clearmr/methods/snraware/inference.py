@@ -1,11 +1,9 @@
 """A trained network as a `Denoiser`: any image, whole or tiled, in bounded memory."""
 
-import contextlib
 import dataclasses
 import functools
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +14,14 @@ from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
+from clearmr.methods import keeping
 from clearmr.methods.snraware import layout, pairs, tiles
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 
-PRECISIONS = ("auto", "float32", "bf16")
 # bf16 differs from float32 by 1.8e-4 of the SNR, in units of the noise SD: under 1 % of it up to this SNR.
 BF16_SNR = 100.0
+SMALLER = "give less with --memory, so that smaller tiles are used, or --batch 1"
 # Measured: Python, PyTorch and the readers; then, per voxel of a series in work and of the whole image, the arrays
 # beside the network's own.
 PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.45e9, 48.0, 24.0
@@ -51,13 +50,9 @@ class SnrAware:
     progress: Progress = no_progress
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise InputError("--strength from 0 to 1", f"{self.strength:g}", "write for example 0.8; 1 is all of it")
-        if self.batch < 1:
-            raise InputError("--batch of 1 or more", f"{self.batch}", "1 takes one series after another")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"--precision {', '.join(PRECISIONS)}", self.precision or "nothing", "choose one of them")
-        layout.resolve(self.along, (1, 1, 1, 1))
+        keeping.check_options(
+            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=layout.ALONG
+        )
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise series by series, whole or tile by tile. Raises InputError where the model does not fit the image.
@@ -66,19 +61,16 @@ class SnrAware:
         """
         began = time.monotonic()
         self._refuse_another_kind(image)
-        if not bool(torch.isfinite(image.image).all()):
-            raise InputError("finite voxels", "NaN or infinity among them", "replace them before denoising")
-        if not bool((image.noise_sd > 0).any()):
-            raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
+        keeping.refuse_unfit(image)
         if self.strength == 0:
-            return dataclasses.replace(image, meta=_with_step(image, self._step(), []))
+            return keeping.with_step(image, self._step(), [])
         out, shares, figures = self._run(image)
         step = self._step() | figures | {"seconds": round(time.monotonic() - began, 2)}
         warnings = ranges.outside(image, {"name": self.name, **self.card})
         if min(shares) < 1:
             step["share removed"] = min(shares)
-            warnings.append(_absent(min(shares)))
-        return dataclasses.replace(image, image=out, meta=_with_step(image, step, warnings))
+            warnings.append(keeping.absent(min(shares)))
+        return keeping.with_step(dataclasses.replace(image, image=out), step, warnings)
 
     def _run(self, image: SnrImage) -> tuple[Tensor, list[float], dict[str, Any]]:
         """The image denoised along what it is to be denoised along, a volume along each of its axes in turn."""
@@ -118,7 +110,11 @@ class SnrAware:
     def run(self, channels: Net5D, *, bf16: bool) -> NetOut:
         """The network on one tile, on its device; the result in float32 on the CPU."""
         kind = torch.device(self.device).type
-        with _out_of_memory_said(), torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
+        with (
+            keeping.out_of_memory_said(SMALLER),
+            torch.inference_mode(),
+            torch.autocast(kind, torch.bfloat16, enabled=bf16),
+        ):
             given = channels.to(self.device).contiguous(memory_format=torch.channels_last_3d)
             return self.net(given).float().cpu()
 
@@ -215,8 +211,7 @@ def bf16_pays(denoiser: SnrAware, image: SnrImage) -> bool:
     """Whether to compute in bf16: as asked for, or where it is twice as fast and differs by under 1 % of noise_sd."""
     if denoiser.precision != "auto":
         return denoiser.precision == "bf16"
-    made_for_it = torch.cuda.is_bf16_supported() if denoiser.device != "cpu" else torch.cpu._is_amx_tile_supported()
-    return bool(made_for_it) and ranges.brightest_snr(image) <= BF16_SNR
+    return keeping.made_for_bf16(denoiser.device) and ranges.brightest_snr(image) <= BF16_SNR
 
 
 def _unit(noise_sd: Tensor, gmap: Tensor) -> Tensor:
@@ -240,28 +235,3 @@ def _window(series: Tensor, window: tuple[slice, slice, slice]) -> Tensor:
         return part
     rows, columns = (torch.arange(n).clamp(max=m - 1) for n, m in ((top, height), (left, width)))
     return part[..., rows[:, None], columns]
-
-
-def _with_step(image: SnrImage, step: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    steps = [*image.meta.get("steps", []), step]
-    return {**image.meta, "steps": steps, "warnings": [*image.meta.get("warnings", []), *warnings]}
-
-
-def _absent(share: float) -> str:
-    return (
-        f"the image is far smoother than its noise level says ({share:.2f} of it in the flattest places): was "
-        "it denoised before, or is the noise level wrong? Only that share of what looks like noise was removed"
-    )
-
-
-@contextlib.contextmanager
-def _out_of_memory_said() -> Iterator[None]:
-    """The network running out of memory is said, with what to do; never answered with the noisy image."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not short:
-            raise
-        todo = "give less with --memory, so that smaller tiles are used, or --batch 1"
-        raise InputError("memory enough for the network", "the machine ran out of it", todo) from error
