@@ -56,7 +56,8 @@ def warp(image: Float[Tensor, "B C H W"], flow: Float[Tensor, "B 2 H W"]) -> Flo
     height, width = image.shape[-2:]
     rows = torch.arange(height, dtype=torch.float32, device=image.device)[:, None] + flow[:, 0]
     columns = torch.arange(width, dtype=torch.float32, device=image.device) + flow[:, 1]
-    grid = torch.stack([_unit(columns, width), _unit(rows, height)], -1)
+    # Far beyond the border, and NaN of a net that diverged, would be read out of bounds.
+    grid = torch.stack([_unit(columns, width), _unit(rows, height)], -1).nan_to_num(2.0).clamp(-2, 2)
     return F.grid_sample(image.float(), grid.float(), mode="bilinear", padding_mode="border", align_corners=True)
 
 

@@ -33,8 +33,8 @@ def filtered(
     """
     total, count = torch.zeros_like(noisy), torch.zeros(len(noisy), 1, 1, 1)
     for part in parts_of(len(noisy)):
-        tubes = [values[part].flatten(0, 1) for values in (noisy, pilot, variance)]
-        total[part] += _filtered(*tubes, patch, similar, window).view(noisy[part].shape)
+        tubes, guess, told = (values[part].flatten(0, 1) for values in (noisy, pilot, variance))
+        total[part] += _filtered(tubes, guess, told, patch, similar, window).view(noisy[part].shape)
         count[part] += 1
         tick()
     return total / count
@@ -79,7 +79,10 @@ def estimate(
     mean = noisy.mean(1, keepdim=True)
     spread, rest = (pilot - pilot.mean(1, keepdim=True)) / scale, (noisy - mean) / scale
     n = noisy.shape[1]
-    gram = spread @ spread.mT + (n - 1) * torch.eye(n)
+    gram = spread @ spread.mT
+    # Where the noise is next to nothing, float32 needs a little more on the diagonal.
+    power = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    gram = gram + (n - 1 + 1e-5 * power) * torch.eye(n)
     solved = torch.cholesky_solve(spread, torch.linalg.cholesky(gram))
     return mean + (rest @ spread.mT) @ solved * scale
 

@@ -63,32 +63,38 @@ class TrainConfig:
 class PriorConfig:
     """What is ours: a given denoiser in place of the untrained first stage, the noise known (`prior.py`).
 
-    steps     of fine-tuning on the series by Stein's unbiased risk estimate; 0: the prior as it is
+    steps     of learning from a first estimate of the series (`teaching.py`); 0: the prior as it is
     crop      side of its random crops
     views     of the series (as it is, mirrored, transposed) whose results are averaged
-    patches   sides of the patches of `collaborative.filtered`, whose results are averaged
-    rounds    of filtering: each takes the last one's result as its pilot
+    patches   sides of the patches of `collaborative.filtered`, whose results are averaged; the first estimate's first
+    rounds    of filtering, each with the last result as its guide; share: of the filtered, the rest is the pilot's
+    similar   tubes to a group; window: how far they are looked for, in pixels
     """
 
     steps: int = 100
     crop: int = 112
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     average_decay: float = 0.95
     views: int = 4
-    patches: tuple[int, ...] = (3, 4, 6)
-    similar: int = 64
+    patches: tuple[int, ...] = (4, 6)
+    rounds: int = 2
+    share: float = 0.7
+    similar: int = 160
     window: int = 8
-    rounds: int = 1
 
 
 @dataclass(frozen=True)
 class Deformed2SelfConfig:
     """scheme: "target", a training for each target frame as published; "joint", one for all frames of the series;
-    "prior", from a given denoiser. unbiased: whether Rice's bias is taken out of what blind spots learn of magnitudes.
+    "prior", from a given denoiser.
+
+    unbiased  whether Rice's bias is taken out of what blind spots learn of magnitudes
+    filters   patch sides of collaborative filters that follow "target" or "joint", each with the last result as pilot
     """
 
     scheme: Literal["target", "joint", "prior"] = "target"
     unbiased: bool = False
+    filters: tuple[int, ...] = ()
     net: NetConfig = field(default_factory=NetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -73,8 +73,8 @@ def series_of(frames: Sequence[SnrImage]) -> SnrImage:
         if other.image.shape[1:] != first.image.shape[1:] or other.is_complex != first.is_complex:
             found = f"{tuple(first.image.shape[1:])} and {tuple(other.image.shape[1:])} (z, y, x)"
             raise InputError("frames of one size and kind", found, "crop or pad them to one size before")
-    maps = {
-        name: torch.cat([getattr(f, name).expand(f.image.shape[0], *getattr(f, name).shape[1:]) for f in frames])
-        for name in ("noise_sd", "gmap")
-    }
-    return dataclasses.replace(first, image=torch.cat([f.image for f in frames]), **maps)
+    noise_sd, gmap = (
+        torch.cat([values.expand(f.image.shape) for f, values in zip(frames, maps, strict=True)])
+        for maps in ([f.noise_sd for f in frames], [f.gmap for f in frames])
+    )
+    return dataclasses.replace(first, image=torch.cat([f.image for f in frames]), noise_sd=noise_sd, gmap=gmap)

@@ -18,7 +18,7 @@ class RegisterConfig:
     others: int = 4
     steps: int = 300
     targets: int = 2
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     smoothness: float = 0.1
 
 
@@ -28,6 +28,7 @@ def register(series: Float[Tensor, "T C H W"], config: RegisterConfig, course: C
     series: denoised frames, intensities of about 0 to 1. One network learns on all pairs of this series.
     """
     n = min(config.others, len(series) - 1)
+    series = series / series.std().clamp_min(1e-6)  # so that lambda weighs the same for faint images
     with torch.random.fork_rng([]):
         torch.manual_seed(course.seed)
         net = RegistrationNet(2 * series.shape[1]).to(course.device)

@@ -1,22 +1,25 @@
 """From a given denoiser, the noise known: it takes the place of the untrained first stage. Ours; no part of the paper.
 
 Views of the series (as it is, mirrored, turned) go through the denoiser; their mean is the pilot of a collaborative
-filter over tubes (`collaborative.py`), which takes from the series itself what the denoiser was never taught.
+filter over tubes (`collaborative.py`), which takes from the series itself what the denoiser was never taught. From the
+result the denoiser learns (`teaching.py`), and the two take their turns once more.
 """
 
 import dataclasses
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from clearmr.denoiser import Denoiser, no_progress
-from clearmr.methods.deformed2self import collaborative, rice
+from clearmr.methods.deformed2self import collaborative, rice, teaching
 from clearmr.methods.deformed2self.config import PriorConfig
+from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
 
+FIRST_VIEWS = 2  # of the first estimate
 # (axes to mirror, whether rows and columns are swapped)
 VIEWS: tuple[tuple[tuple[int, ...], bool], ...] = (
     ((), False), ((), True), ((-1,), False), ((0,), False),
@@ -26,45 +29,72 @@ VIEWS: tuple[tuple[tuple[int, ...], bool], ...] = (
 
 @dataclass(frozen=True)
 class Result:
-    """The denoised series (frame, 1, y, x), how many views and filters it took, and whether time ran out."""
+    """The denoised series (frame, 1, y, x), views, steps and filters that it took, and whether time ran out."""
 
     image: Tensor
     views: int
+    steps: int
     filters: int
     late: bool
 
 
-def denoise(
-    image: SnrImage, prior: Denoiser, config: PriorConfig, *, deadline: float, tick: Callable[[], None]
-) -> Result:
-    """One slice over time, (frame, 1, y, x). What is done when `deadline` (monotonic) comes is given back."""
-    pilot, views = pilot_of(image, prior, config, deadline=deadline, tick=tick)
+def ticks(config: PriorConfig) -> int:
+    """How often `denoise` ticks, at the most."""
+    first = FIRST_VIEWS + 1 if config.steps else 0
+    return first + config.steps + config.views + config.rounds * len(config.patches)
+
+
+def denoise(image: SnrImage, prior: Denoiser, config: PriorConfig, course: Course) -> Result:
+    """One slice over time, (frame, 1, y, x). What is done when time runs out is given back; one view at the least.
+
+    A first estimate (the prior, filtered) is made; the prior learns from it; its views are filtered once more.
+    """
+    prior = _quiet(prior)
+    first, steps, filters = None, 0, 0
+    if config.steps and teaching.can_learn(prior):
+        pilot, _ = pilot_of(image, prior, FIRST_VIEWS, course)
+        first, filters = refined(image, pilot, config, (config.patches[0],), course)
+        if not course.late:
+            estimate = dataclasses.replace(image, image=first)
+            prior, steps = teaching.taught(prior, estimate, image, config, course)
+    if first is not None and course.late:
+        return Result(first, FIRST_VIEWS, steps, filters, True)
+    pilot, views = pilot_of(image, prior, config.views, course)
     clean, filters = pilot, 0
     for _ in range(config.rounds):
-        pilot, found = clean, []
-        for patch in config.patches:
-            if time.monotonic() >= deadline:
-                break
-            found.append(refine(image, pilot, config, patch=patch))
-            tick()
-        filters += len(found)
-        if found:
-            clean = torch.stack(found).mean(0)
+        clean, done = refined(image, pilot, config, config.patches, course, guide=clean)
+        filters += done
+    if first is not None and not filters:
+        clean = first
     wanted = config.rounds * len(config.patches)
-    return Result(clean, views, filters, views < config.views or filters < wanted)
+    return Result(clean, views, steps, filters, views < config.views or filters < wanted)
 
 
-def pilot_of(
-    image: SnrImage, prior: Denoiser, config: PriorConfig, *, deadline: float, tick: Callable[[], None]
-) -> tuple[Tensor, int]:
-    """The mean of what the prior makes of some views of the series, turned back; and of how many."""
-    prior = dataclasses.replace(prior, progress=no_progress) if hasattr(prior, "progress") else prior
+def refined(
+    image: SnrImage, pilot: Tensor, config: PriorConfig, patches: Sequence[int], course: Course,
+    *, guide: Tensor | None = None,
+) -> tuple[Tensor, int]:  # fmt: skip
+    """The mean of the filters of these patches, `config.share` of it beside the pilot's, and of how many filters.
+
+    guide: what the filters go by, the pilot where there is none. It is given back where time has run out.
+    """
+    guide, found = pilot if guide is None else guide, []
+    for patch in patches:
+        if course.late:
+            break
+        found.append(refine(image, guide, config, patch=patch))
+        course.tick()
+    return (torch.lerp(pilot, torch.stack(found).mean(0), config.share) if found else guide), len(found)
+
+
+def pilot_of(image: SnrImage, prior: Denoiser, n: int, course: Course) -> tuple[Tensor, int]:
+    """The mean of what the prior makes of n views of the series, turned back; and of how many there was time for."""
     total, done = torch.zeros(()), 0
-    for axes, turned in VIEWS[: config.views]:
-        if done and time.monotonic() >= deadline:
+    for axes, turned in VIEWS[:n]:
+        if done and course.late:
             break
         total, done = total + _back(prior(_viewed(image, axes, turned)).image, axes, turned), done + 1
-        tick()
+        course.tick()
     return total / done, done
 
 
@@ -76,12 +106,20 @@ def refine(image: SnrImage, pilot: Tensor, config: PriorConfig, *, patch: int) -
     variance = torch.ones_like(safe)
     if rice.is_rician(image):
         noisy, variance = rice.as_gaussian(noisy, guess)
-    parts = [_channels(values) for values in (noisy, guess)]
-    told = variance.expand(parts[0].shape)
-    clean = collaborative.filtered(*parts, told, patch=patch, similar=config.similar, window=config.window)
+    values, pilots = _channels(noisy), _channels(guess)
+    clean = collaborative.filtered(
+        values, pilots, variance.expand(values.shape), patch=patch, similar=config.similar, window=config.window
+    )
     out = torch.complex(clean[:, :1], clean[:, 1:]) if image.is_complex else clean
     out = out.clamp_min(0) if rice.is_rician(image) else out
     return torch.where(noise_sd > 0, out * safe, image.image)
+
+
+def _quiet(prior: Any) -> Any:
+    """The prior without its own progress, where it has any."""
+    if not dataclasses.is_dataclass(prior) or not hasattr(prior, "progress"):
+        return prior
+    return dataclasses.replace(prior, progress=no_progress)
 
 
 def _channels(values: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from clearmr.methods.deformed2self.config import Deformed2SelfConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
 
-TRAINING_SHARE = 0.8  # of what time there is, the rest for the passes
+TRAINING_SHARE = 0.6  # of what time there is, the rest for the passes and filters
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Found:
 def ticks(config: Deformed2SelfConfig, n_frames: int, *, keep_fields: bool = False) -> int:
     """How often a slice of so many frames ticks, at the most."""
     if config.scheme == "prior":
-        return config.prior.views + config.prior.rounds * len(config.prior.patches) + keep_fields
+        return prior.ticks(config.prior) + keep_fields
     once = config.train.steps + config.train.passes
-    return once * n_frames if config.scheme == "target" else once
+    return (once * n_frames if config.scheme == "target" else once) + len(config.filters)
 
 
 def run(
@@ -57,6 +57,12 @@ def run(
         "passes": min(found.n for _, found in done),
     }
     out = to_image(torch.cat([found.image for _, found in done]), image, unit, unbiased=config.unbiased)
+    for patch in config.filters:
+        if course.late:
+            late = True
+            break
+        out = prior.refine(image, out, config.prior, patch=patch)
+        course.tick()
     return Found(out, fields, late, figures)
 
 
@@ -81,14 +87,14 @@ def _share_of(course: Course, index: int, models: int) -> Course:
 def _from_prior(
     image: SnrImage, config: Deformed2SelfConfig, course: Course, given: Denoiser, keep_fields: bool
 ) -> Found:
-    result = prior.denoise(image, given, config.prior, deadline=course.deadline, tick=course.tick)
+    result = prior.denoise(image, given, config.prior, course)
     fields = None
     if keep_fields:
         series, _ = to_series(dataclasses.replace(image, image=result.image))
         wanted = motion.RegisterConfig(others=config.train.others)
         fields = motion.register(series, wanted, course)
         course.tick()
-    figures = {"start": given.name, "views": result.views, "filters": result.filters}
+    figures = {"start": given.name, "views": result.views, "learned steps": result.steps, "filters": result.filters}
     return Found(result.image, fields, result.late, figures)
 
 

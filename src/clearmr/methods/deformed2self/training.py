@@ -1,6 +1,7 @@
 """One model learns from one series; its passes are averaged. Series are (T, C, H, W), intensities of about 0 to 1."""
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -73,7 +74,7 @@ class _Run:
 
     def run(self) -> Trained:
         asked = self.config.train
-        best, since, found = math.inf, 0, Trained(self.net, 0, "steps", math.inf)
+        best, since, found = math.inf, 0, Trained(copy.deepcopy(self.net), 0, "held out", math.inf)
         for step in range(1, asked.steps + 1):
             if self.course.late and step > 1:
                 return self._last(found, step - 1, "budget")
@@ -90,10 +91,12 @@ class _Run:
 
     def _last(self, found: Trained, step: int, why: str) -> Trained:
         """The model now; the best of the checks instead, where it is better by the held-out error."""
-        error = self._held_out_error() if self.config.train.held_out else math.inf
-        if error > found.error:
-            return Trained(found.net.eval(), found.steps, why, found.error)
-        return Trained(self._final.eval(), step, why, error)
+        if not self.config.train.held_out:
+            return Trained(self._final.eval(), step, why, math.inf)
+        error = self._held_out_error()
+        if error <= found.error:
+            return Trained(self._final.eval(), step, why, error)
+        return dataclasses.replace(found, stopped=why)
 
     @property
     def _final(self) -> Deformed2SelfNet:
