@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ def denoiser(
         refused = [name for name, value in given.items() if value != _UNSAID[name]]
         return ready_peer(method, strength=strength, refused=refused, seed=seed, device=device, progress=progress)
     room = methods.room(_method_for(method, model))
-    loaded = room.load(model, device=device, is_complex=is_complex)
+    loaded = room.load(model, device=device, is_complex=is_complex, **_prior(room, device, is_complex))
     return dataclasses.replace(
         loaded,
         strength=strength,
@@ -75,6 +76,13 @@ def denoiser(
         precision=precision,
         progress=progress,
     )
+
+
+def _prior(room: ModuleType, device: str, is_complex: bool) -> dict[str, Denoiser]:
+    """The first method's default model, for a room that begins at another denoiser."""
+    if not getattr(room, "TAKES_PRIOR", False):
+        return {}
+    return {"prior": methods.room(methods.METHODS[0]).load(None, device=device, is_complex=is_complex)}
 
 
 def _method_for(method: str, model: str | Path | None) -> str:

@@ -31,6 +31,8 @@ class RegistrationNet(nn.Module):
             decoder[4] + down[0], decoder[5],
         ]  # fmt: skip
         self.decoder = nn.ModuleList(nn.Conv2d(a, b, 3, 1, 1) for a, b in zip(given, decoder, strict=True))
+        for layer in (*self.encoder, *self.decoder):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)  # type: ignore[arg-type]
         self.flow = nn.Conv2d(decoder[-1], 2, 3, 1, 1)
         nn.init.normal_(self.flow.weight, std=1e-5)
         assert self.flow.bias is not None

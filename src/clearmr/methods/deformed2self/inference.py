@@ -114,7 +114,9 @@ class _Work:
         budget = denoiser.budget_s
         self.deadline = math.inf if budget is None else began + budget
         self.slices, frames = image.image.shape[1], image.image.shape[0]
-        self.each = schemes.ticks(denoiser.config, frames, keep_fields=denoiser.keep_fields)
+        height, width = image.image.shape[-2:]
+        self.config = schemes.fitting(denoiser.config, (height, width), denoiser.memory_bytes)
+        self.each = schemes.ticks(self.config, frames, keep_fields=denoiser.keep_fields)
         self.done, self.bf16 = 0, bf16_pays(denoiser)
         self.found: list[schemes.Found] = []
         self.shares: list[float] = []
@@ -127,7 +129,7 @@ class _Work:
             share = presence.share_present(part.image[:, 0], part.noise_sd.expand(part.image.shape)[:, 0])
             if noisy and not _constant(part.image):
                 found = schemes.run(
-                    part, self.denoiser.config, self._course(z), given=self.denoiser.prior,
+                    part, self.config, self._course(z), given=self.denoiser.prior,
                     keep_fields=self.denoiser.keep_fields,
                 )  # fmt: skip
                 self.found.append(found)

@@ -18,7 +18,7 @@ class RegisterConfig:
     others: int = 4
     steps: int = 300
     targets: int = 2
-    learning_rate: float = 3e-3
+    learning_rate: float = 1.5e-3
     smoothness: float = 0.1
 
 

@@ -119,7 +119,7 @@ def _quiet(prior: Any) -> Any:
     """The prior without its own progress, where it has any."""
     if not dataclasses.is_dataclass(prior) or not hasattr(prior, "progress"):
         return prior
-    return dataclasses.replace(prior, progress=no_progress)
+    return dataclasses.replace(prior, progress=no_progress)  # type: ignore[type-var]
 
 
 def _channels(values: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from clearmr.methods.deformed2self.config import Deformed2SelfConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
 
+# Of training, beside PyTorch itself: float32 activations of one pixel of one frame at the published width.
+PROCESS_BYTES, BYTES_PER_PIXEL = 0.45e9, 4500.0
 TRAINING_SHARE = 0.6  # of what time there is, the rest for the passes and filters
 
 
@@ -64,6 +66,16 @@ def run(
         out = prior.refine(image, out, config.prior, patch=patch)
         course.tick()
     return Found(out, fields, late, figures)
+
+
+def fitting(config: Deformed2SelfConfig, shape: tuple[int, int], memory_bytes: float) -> Deformed2SelfConfig:
+    """The settings with a crop that training has memory for, where whole frames of (H, W) or its crop are too much."""
+    asked = config.train
+    side = BYTES_PER_PIXEL * config.net.width / 48 * (asked.others + 2) * asked.targets
+    most = max(32, int((max(0.0, memory_bytes - PROCESS_BYTES) / side) ** 0.5) // 32 * 32)
+    if min(asked.crop or max(shape), max(shape)) <= most:
+        return config
+    return dataclasses.replace(config, train=dataclasses.replace(asked, crop=most))
 
 
 def _one_model(

@@ -16,6 +16,7 @@ from clearmr.methods.deformed2self.config import Deformed2SelfConfig, TrainConfi
 from clearmr.methods.deformed2self.model import Deformed2SelfNet
 
 HELD_OUT_PASSES = 2
+AT_ONCE = 8  # frames through f_s in a pass
 Tick = Callable[[], None]
 
 
@@ -191,7 +192,8 @@ def _pass(
     noisy, masks = noisy.to(course.device), masks[0].to(course.device)
     images, fields = [], []
     with torch.autocast(torch.device(course.device).type, torch.bfloat16, enabled=course.bf16):
-        _, every = net.denoise(noisy[None], masks[None])
+        chunks = zip(noisy.split(AT_ONCE), masks.split(AT_ONCE), strict=True)
+        every = torch.cat([net.denoise(part[None], mask[None])[1] for part, mask in chunks], 1)
         for target in frames:
             own = (
                 masks[target] if config.shared_mask else draws.masks_of((1, 1, *noisy.shape[-2:]), config, generator)[1]
