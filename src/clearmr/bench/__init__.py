@@ -7,7 +7,20 @@ from typing import Any
 from clearmr.bench.timing import Options
 from clearmr.errors import InputError
 
-BENCHES = ("recon", "grappa3d", "split", "maps", "cine", "pairs", "denoise", "optimizers", "networks", "deformed2self", "quality")
+BENCHES = (
+    "recon",
+    "grappa3d",
+    "split",
+    "maps",
+    "cine",
+    "pairs",
+    "denoise",
+    "optimizers",
+    "networks",
+    "deformed2self",
+    "series",
+    "quality",
+)
 
 __all__ = ["BENCHES", "Options", "chosen", "run"]
 
