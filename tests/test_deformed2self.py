@@ -1,6 +1,7 @@
 """Deformed2Self as a denoiser: motion that is known, what must never happen, bad input."""
 
 import dataclasses
+import functools
 import math
 
 import pytest
@@ -58,7 +59,8 @@ def test_one_training_per_target_frame() -> None:
 
 
 @pytest.mark.parametrize("kind", ["complex", "signed", "magnitude"])
-def test_the_default_takes_any_kind_and_size_and_keeps_it(kind: str) -> None:
+def test_the_default_takes_any_kind_and_size_and_keeps_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(motion, "RegisterConfig", functools.partial(motion.RegisterConfig, steps=3))
     clean = torch.stack([disc_series(4, 33)[..., :29]] * 2, 1)
     noise = SD * torch.randn(2, *clean.shape, generator=rng())
     noisy = torch.complex(clean + noise[0], noise[1])
@@ -84,7 +86,7 @@ def test_registration_finds_motion_that_is_known() -> None:
 
 
 def test_frames_that_do_not_move_have_no_motion() -> None:
-    clean = disc_series(1).expand(4, -1, -1)
+    clean = disc_series(1, 32).expand(3, -1, -1)
     noisy = image_of(clean + 0.03 * torch.randn(clean.shape, generator=rng()), 0.03)
     out = dataclasses.replace(joint(), keep_fields=True).run(noisy)
     assert out.fields is not None and float(out.fields.abs().mean()) < 0.25
