@@ -120,6 +120,8 @@ class _Work:
         self.done, self.bf16 = 0, bf16_pays(denoiser)
         self.found: list[schemes.Found] = []
         self.shares: list[float] = []
+        self.motion: dict[int, Tensor] = {}
+        self.untouched = 0
 
     def run(self) -> tuple[Tensor, Tensor | None]:
         out = self.image.image.clone()
@@ -132,12 +134,20 @@ class _Work:
                     part, self.config, self._course(z), given=self.denoiser.prior,
                     keep_fields=self.denoiser.keep_fields,
                 )  # fmt: skip
-                self.found.append(found)
-                self.shares.append(share)
-                out[:, z : z + 1] = torch.lerp(part.image, found.image.to(out.dtype), share * self.denoiser.strength)
+                out[:, z : z + 1] = self._taken(z, part, found, share)
             self.done = self.each * (z + 1)
             self.denoiser.progress(self.done, self.each * self.slices)
         return out, self._fields()
+
+    def _taken(self, z: int, part: SnrImage, found: schemes.Found, share: float) -> Tensor:
+        """The slice with as much of the noise taken out as is there and asked for; the noisy one where that is better."""
+        self.found.append(found)
+        if found.late and schemes.worse_than_noisy(found.image, part):
+            self.untouched += 1
+            return part.image
+        self.motion |= {} if found.fields is None else {z: found.fields}
+        self.shares.append(share)
+        return torch.lerp(part.image, found.image.to(part.image.dtype), share * self.denoiser.strength)
 
     def _slice(self, z: int) -> SnrImage:
         maps = {
@@ -158,9 +168,11 @@ class _Work:
 
     def _fields(self) -> Tensor | None:
         """Those of all slices; no motion in a slice that was left as it is."""
-        if not self.denoiser.keep_fields or len(self.found) < self.slices:
+        if not self.denoiser.keep_fields:
             return None
-        return torch.stack([found.fields for found in self.found if found.fields is not None])
+        frames, _, height, width = self.image.image.shape
+        still = torch.zeros(frames, min(self.config.train.others, frames - 1), 2, height, width)
+        return torch.stack([self.motion.get(z, still) for z in range(self.slices)])
 
     def figures(self) -> dict[str, Any]:
         """What is told of how it was done: lists of one entry per slice."""
@@ -177,6 +189,10 @@ class _Work:
         if any(found.late for found in self.found):
             said.append(
                 f"the budget of {self.denoiser.budget_s:g} s ended before the work did: this is the best so far"
+            )
+        if self.untouched:
+            said.append(
+                f"in {self.untouched} of {self.slices} slices that is the noisy series: give it a longer budget"
             )
         if self.shares and min(self.shares) < 1:
             said.append(

@@ -68,6 +68,16 @@ def run(
     return Found(out, fields, late, figures)
 
 
+def worse_than_noisy(found: Tensor, image: SnrImage) -> bool:
+    """Whether what blind spots found (frame, 1, y, x) is so far from the noisy series that its error exceeds the noise.
+
+    Its distance squared is the noise variance and its own error; of a Rician floor two variances are the floor's own.
+    """
+    noise = image.noise_sd.expand(image.image.shape).square().mean() * (2 if image.is_complex else 1)
+    far = (found - image.image).abs().square().mean()
+    return bool(far > (3 if rice.is_rician(image) else 2) * noise)
+
+
 def fitting(config: Deformed2SelfConfig, shape: tuple[int, int], memory_bytes: float) -> Deformed2SelfConfig:
     """The settings with a crop that training has memory for, where whole frames of (H, W) or its crop are too much."""
     asked = config.train
