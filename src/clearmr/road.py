@@ -17,7 +17,7 @@ from clearmr.errors import InputError
 from clearmr.scan import RawScan, SnrImage
 
 MEMORY = "3G"  # of a process that denoises, at its peak
-_UNSAID = {"model": None, "along": "auto", "memory": MEMORY, "batch": 1, "precision": "auto"}
+_UNSAID = dict(model=None, along="auto", memory=MEMORY, batch=1, precision="auto", budget=None, fields=False)
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -50,6 +50,8 @@ def denoiser(
     precision: str = "auto",
     device: str = "cpu",
     seed: int = 0,
+    budget_s: float | None = None,
+    keep_fields: bool = False,
     progress: Progress = no_progress,
 ) -> Denoiser:
     """A ready denoiser: `auto` is the model's own method; without a model it is SNRAware, for complex or magnitude.
@@ -59,10 +61,13 @@ def denoiser(
     strength: the result is original + strength (denoised - original), 0 to 1. along: what the network sees as
     neighbours, "time", "depth", "none" or "auto". memory: of a fresh process that denoises, at its peak, as bytes or
     "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
+    budget_s, keep_fields: of a method that learns from the series itself: seconds until it gives back the best so far,
+    and whether its `run` gives the fields of motion beside the image; its seed is `seed`.
     Raises InputError for a value that is none of these, an unknown method or model, a model of another method.
     """
     if method in baselines.BASELINES:
         given = {"model": model, "along": along, "memory": memory, "batch": batch, "precision": precision}
+        given |= {"budget": budget_s, "fields": keep_fields}
         refused = [name for name, value in given.items() if value != _UNSAID[name]]
         return ready_peer(method, strength=strength, refused=refused, seed=seed, device=device, progress=progress)
     room = methods.room(_method_for(method, model))
@@ -75,7 +80,18 @@ def denoiser(
         batch=batch,
         precision=precision,
         progress=progress,
+        **_of_learning(loaded, seed=seed, budget_s=budget_s, keep_fields=keep_fields or None),
     )
+
+
+def _of_learning(loaded: Denoiser, **asked: Any) -> dict[str, Any]:
+    """What was asked for and methods that learn from the image itself have. Raises InputError where others have not."""
+    known = {field.name for field in dataclasses.fields(loaded)}  # type: ignore[arg-type]
+    for name, option in (("budget_s", "--budget"), ("keep_fields", "--fields")):
+        if asked[name] is not None and name not in known:
+            expected = f"--method deformed2self with {option}"
+            raise InputError(expected, f"the model {loaded.name}, which takes none", f"leave {option} out")
+    return {name: value for name, value in asked.items() if name in known and value is not None}
 
 
 def _prior(room: ModuleType, device: str, is_complex: bool) -> dict[str, Denoiser]:

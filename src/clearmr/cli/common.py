@@ -27,6 +27,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0: all cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr: no progress bar, summary, warnings.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+SLOWEST = 300.0  # seconds between two steps from which the bar still tells the time left
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -79,7 +80,13 @@ def progress_bar(what: str, *, quiet: bool) -> Iterator["Progress"]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, TextColumn("{task.fields[info]}"), console=Console(stderr=True), transient=True) as bar:
+    with Bar(
+        *columns,
+        TextColumn("{task.fields[info]}"),
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=SLOWEST,
+    ) as bar:
         task = bar.add_task(what, total=None, info="")
 
         def step(done: int, total: int, **info: Any) -> None:
@@ -144,8 +151,8 @@ def refuse_existing(paths: Sequence[Path], *, force: bool) -> None:
             raise InputError("a folder that can be written to", f"{path.parent}", "choose another one")
 
 
-def refuse_image(out: Path, *, force: bool) -> None:
-    """`refuse_existing` for an image and what is written beside it; also an unknown ending, or a folder's name."""
+def refuse_image(out: Path, *, force: bool) -> list[Path]:
+    """`refuse_existing` for an image and what is written beside it, given back; also an unknown ending, or a folder."""
     from clearmr import formats
 
     endings = [e for f in formats.FORMATS if hasattr(f, "save") for e in f.ENDINGS]
@@ -158,6 +165,7 @@ def refuse_image(out: Path, *, force: bool) -> None:
         maps = [formats.nifti.sidecar(out, what) for what in ("noisesd", "gmap")]
         beside += [*maps, out.with_name(f"{formats.nifti.stem(out)}.json")]
     refuse_existing(beside, force=force)
+    return beside
 
 
 class Clock:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common
+from clearmr.cli import common, denoise_series
 
 if TYPE_CHECKING:
     from clearmr.scan import SnrImage
@@ -22,12 +22,17 @@ def run(
     method: Annotated[
         str,
         typer.Option(
-            help="auto (the model's own), snraware, mr-self-noise2noise (3D; with --model), or a peer: bm4d, bm3d, "
-            "nlm, asm, mppca; learning from the image alone, for minutes to hours: dip, self2self, noise2void."
+            help="auto (the model's own), snraware, mr-self-noise2noise (3D; with --model), deformed2self (a series, "
+            "learnt from itself), or a peer: bm4d, bm3d, nlm, asm, mppca; learning from the image alone, for minutes "
+            "to hours: dip, self2self, noise2void."
         ),
     ] = "auto",
     model: Annotated[
-        str | None, typer.Option(help="A bundled model's name, a .safetensors file, or a training run's folder.")
+        str | None,
+        typer.Option(
+            help="A bundled model's name, a .safetensors file, or a training run's folder. Of deformed2self: joint "
+            "(from the shipped network), scratch (from nothing but the series), paper (as published, hours)."
+        ),
     ] = None,
     strength: Annotated[float, typer.Option(help="0 to 1: original + strength (denoised - original).")] = 1.0,
     along: Annotated[
@@ -50,6 +55,12 @@ def run(
     precision: Annotated[
         str, typer.Option(help="float32, bf16, or auto: bf16 where it is fast and differs by under 1 % of the noise.")
     ] = "auto",
+    budget: Annotated[
+        str | None, typer.Option(help="deformed2self: stop by then with the best so far, as 2m, 90s, 1h.")
+    ] = None,
+    fields: Annotated[
+        Path | None, typer.Option(help="deformed2self: write the fields of motion too, .npz or .nii.gz.")
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Write OUT_results/ and OUT_report.html too.")] = False,
     device: common.Device = "auto",
     threads: common.Threads = 0,
@@ -69,10 +80,15 @@ def run(
 
     With one of MR-self Noise2Noise, slices in all three orientations: [b]clearmr denoise scan3d.h5 -o clean.nii.gz
     --method mr-self-noise2noise --model run/ --along volume[/b]
+
+    A cine, perfusion or DCE series from itself, within five minutes, and its motion: [b]clearmr denoise cine.nii.gz
+    -o clean.nii.gz --method deformed2self --budget 5m --fields motion.npz[/b]
     """
     folder, page = (out.with_name(f"{_stem(out)}{tail}") for tail in ("_results", "_report.html"))
     common.refuse_existing([out, *([folder, page] if report else [])], force=force)
-    common.refuse_image(out, force=force)
+    beside = [*common.refuse_image(out, force=force), folder, page]
+    denoise_series.refuse_fields(fields, beside, force=force)
+    budget_s = denoise_series.seconds_of(budget)
     from clearmr import road
     from clearmr.cli import results
 
@@ -80,7 +96,8 @@ def run(
     with common.progress_bar("denoise", quiet=quiet) as progress:
         ready = functools.partial(
             road.denoiser, method, model=model, strength=strength, along=along, memory=memory, batch=batch,
-            precision=precision, device=used, seed=seed, progress=progress,
+            precision=precision, device=used, seed=seed, budget_s=budget_s, keep_fields=fields is not None,
+            progress=progress,
         )  # fmt: skip
         ready()  # a wrong option is said before the work
         images = [
@@ -91,8 +108,9 @@ def run(
         ]
         noisy = road.with_caution(road.average(images))
         denoiser = ready(is_complex=noisy.is_complex)
+        denoise_series.refuse_single_frames(denoiser, images)
         noisy = road.fitting(noisy, denoiser)
-        denoised = denoiser(noisy)
+        denoised, motion = denoise_series.run(denoiser, noisy, keep_fields=fields is not None)
     summary = results.model_summary(denoiser)
     provenance = common.provenance(
         seed=seed, device=used, noise_source=noisy.noise_source, model=summary, **common.inputs(inputs)
@@ -100,6 +118,8 @@ def run(
     denoised = dataclasses.replace(denoised, meta={**denoised.meta, "provenance": provenance})
     judged = results.judge(noisy, denoised, title=f"{inputs[0].name}, denoised", model=summary, provenance=provenance)
     written = road.save(denoised, out, keep_complex=keep_complex, force=force)
+    if fields is not None and motion is not None:
+        written += denoise_series.write(motion, fields, denoised, provenance, force=force)
     if report:
         written += _write_report(folder, page, judged, noisy, denoised, force)
     _say(written, denoised, judged, clock.seconds(), quiet, as_json)

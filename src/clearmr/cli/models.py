@@ -43,25 +43,51 @@ def _architectures() -> list[dict[str, Any]]:
     return rows
 
 
+def _schemes() -> list[dict[str, Any]]:
+    """Those of Deformed2Self: they have no weights but learn from the series itself; parameters as for magnitudes."""
+    from clearmr import methods
+    from clearmr.methods.deformed2self import model, presets
+
+    start = methods.room(methods.METHODS[0]).load(None, is_complex=False)
+    rows = []
+    for name, preset in presets.PRESETS.items():
+        config = preset()
+        net = model.build(config.net, channels=1, others=config.train.others, seed=0)
+        used = start.net if config.scheme == "prior" else net
+        row = {"name": name, "method": "deformed2self", "parameters": sum(p.numel() for p in used.parameters())}
+        begins = {"begins at": start.name} if config.scheme == "prior" else {}
+        rows.append(
+            {**row, "bundled": False, **begins, "scheme": config.scheme, "settings": dataclasses.asdict(config)}
+        )
+    return rows
+
+
 @app.command(name="list", epilog=f"Example: [b]{EXAMPLES['list']}[/b]")
 def list_models(as_json: common.AsJson = False) -> None:
-    """Name, method and number of parameters: models with weights, then architectures to train."""
-    shown = ("name", "method", "parameters", "bundled", "table 2")
-    rows = [{k: v for k, v in row.items() if k in shown} for row in (*_cards(), *_architectures())]
+    """Name, method and number of parameters: models with weights, architectures to train, what needs no training."""
+    shown = ("name", "method", "parameters", "bundled", "table 2", "scheme", "begins at")
+    rows = [{k: v for k, v in row.items() if k in shown} for row in (*_cards(), *_architectures(), *_schemes())]
     if as_json:
         common.emit(rows)
         return
     for row in rows:
-        kind = "bundled" if row["bundled"] else f"to train; Table 2: {row['table 2']:,}"
-        typer.echo(f"{row['name']:24s} {row['method']:12s} {row['parameters']:>12,} parameters  {kind}")
+        typer.echo(f"{row['name']:24s} {row['method']:13s} {row['parameters']:>12,} parameters  {_kind(row)}")
+
+
+def _kind(row: dict[str, Any]) -> str:
+    if row["bundled"]:
+        return "bundled"
+    if "table 2" in row:
+        return f"to train; Table 2: {row['table 2']:,}"
+    return f"learns from the series itself{', from ' + row['begins at'] if 'begins at' in row else ''}"
 
 
 @app.command(epilog=f"Example: [b]{EXAMPLES['show']}[/b]")
 def show(name: Annotated[str, typer.Argument(help="As clearmr models list says, or a model's file.")]) -> None:
-    """As JSON, a model's card (data, licence, recipe, figures) or an architecture's configuration and count."""
+    """As JSON, a model's card (data, licence, recipe, figures), or an architecture's or scheme's settings and count."""
     from clearmr import methods
 
-    known = {row["name"]: row for row in (*_architectures(), *_cards())}
+    known = {row["name"]: row for row in (*_schemes(), *_architectures(), *_cards())}
     if name not in known and (method := methods.of_model(name)):
         common.emit(_card(method, name, bundled=False))
         return
