@@ -140,7 +140,7 @@ class _Work:
         return out, self._fields()
 
     def _taken(self, z: int, part: SnrImage, found: schemes.Found, share: float) -> Tensor:
-        """The slice with as much of the noise taken out as is there and asked for; the noisy one where that is better."""
+        """The slice with as much of its noise taken out as is there and asked for; where that is worse, the noisy one."""
         self.found.append(found)
         if found.late and schemes.worse_than_noisy(found.image, part):
             self.untouched += 1
@@ -187,13 +187,9 @@ class _Work:
     def warnings(self) -> list[str]:
         said = []
         if any(found.late for found in self.found):
-            said.append(
-                f"the budget of {self.denoiser.budget_s:g} s ended before the work did: this is the best so far"
-            )
-        if self.untouched:
-            said.append(
-                f"in {self.untouched} of {self.slices} slices that is the noisy series: give it a longer budget"
-            )
+            kept = f", in {self.untouched} of {self.slices} slices the noisy series itself" if self.untouched else ""
+            late = f"the budget of {self.denoiser.budget_s:g} s ended before the work did"
+            said.append(f"{late}: this is the best so far{kept}")
         if self.shares and min(self.shares) < 1:
             said.append(
                 f"the image is far smoother than its noise level says ({min(self.shares):.2f} of it in the flattest "
