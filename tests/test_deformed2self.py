@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from clearmr import road
-from clearmr.bench import series as series_bench
-from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.methods.deformed2self import method, motion, presets, schemes
 from clearmr.methods.deformed2self.config import NetConfig
@@ -52,7 +50,7 @@ def test_one_training_per_target_frame() -> None:
     config = dataclasses.replace(presets.tiny(), scheme="target")
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2, passes=2, others=2))
     seen: list[tuple[int, int]] = []
-    made = dataclasses.replace(method.made(config), progress=lambda done, total: seen.append((done, total)))
+    made = dataclasses.replace(method.made(config), progress=lambda done, total, **info: seen.append((done, total)))
     out = made(image_of(disc_series(4, 20) + SD * torch.randn(4, 20, 20, generator=rng())))
     assert out.meta["steps"][-1]["steps"] == [[2, 2, 2, 2]]
     assert seen[-1] == (16, 16) and [done for done, _ in seen[:-1]] == list(range(1, 17))
@@ -171,16 +169,3 @@ def test_the_road_hands_in_the_shipped_network() -> None:
     made = road.denoiser("deformed2self", is_complex=False)
     assert isinstance(made, method.Deformed2Self) and made.prior is not None
     assert made.prior.name == "snraware-small-mag"
-
-
-def test_the_benchmark_of_series_judges_every_entrant(monkeypatch: pytest.MonkeyPatch) -> None:
-    def quick(name: str, **_: object) -> Denoiser:
-        return joint()
-
-    monkeypatch.setattr(series_bench.road, "denoiser", quick)
-    monkeypatch.setattr(series_bench.baselines, "absent", lambda package: "absent")
-    clean = disc_series(3, 24)[:, None]
-    found = series_bench.rows("disc", clean)
-    assert [row["noise"] for row in found][:2] == ["Gaussian 15/255", "Gaussian 5%"] and len(found) == 7
-    assert found[0]["scratch"]["psnr"] > found[0]["noisy"]["psnr"] == pytest.approx(24.6, abs=0.3)
-    assert "skipped" in series_bench.run(series_bench.Options())

@@ -1,10 +1,13 @@
-"""Time to quality on a noisy cine: Deformed2Self from nothing but the series, and its default, beside BM4D.
+"""Time to quality on a noisy cine: Deformed2Self by default and from nothing but the series, beside BM4D.
 
-Frames in [0, 1] as the user names them (`--data FOLDER` of PNG); mean PSNR over frames, data range 1.
+Frames in [0, 1] as the user names them (`--data FOLDER` of PNG, or a series of one slice), else the simulated cine;
+mean PSNR over frames in dB, data range 1. As the authors demonstrate it, Gaussian noise of SD 15/255; three more levels
+of Gaussian and Rician noise where the user asks for all of them.
 """
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,46 +20,60 @@ from clearmr.bench.timing import Options
 from clearmr.denoiser import Denoiser
 from clearmr.scan import SnrImage
 
+TITLE = "Whole series: mean PSNR over frames in dB, and seconds"
 DEMO_SD = 15 / 255  # of the authors' own demonstration, whose result has 33.44 dB on its 10 frames
 LEVELS = (0.05, 0.10, 0.15)
+OWN, FROM_NOTHING, PEER = "clearmr", "clearmr scratch", "bm4d"
+
+Task = tuple[str, str, Callable[[], SnrImage], Tensor]
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Of every named series a row per noise: PSNR in dB and seconds of each; nothing where no series is named."""
-    named = quality_data.collect(options.data, quality_data.Sizes()).series if options.data else ()
-    if not named:
-        return {"skipped": "name the frames of a cine: --data FOLDER"}
-    before = torch.get_num_threads()
-    torch.set_num_threads(options.threads or before)
-    try:
-        return {"rows": [row for name, series in named for row in rows(name, series)]}
-    finally:
-        torch.set_num_threads(before)
+    """A row for each series and noise: PSNR and seconds of all, and the margin over BM4D where it is installed.
+
+    options.levels: Gaussian and Rician noise of 5, 10 and 15 % too. Raises InputError for data that cannot be read.
+    """
+    found = quality_data.collect(options.data, quality_data.Sizes()).series
+    tasks = [task for name, clean in found for task in tasks_of(name, clean, levels=options.levels)]
+    ready = entrants()
+    steps = len(tasks) * len(ready)
+    rows: list[dict[str, Any]] = []
+    for data, noise, make, clean in tasks:
+        noisy = make()
+        row: dict[str, Any] = {"data": data, "noise": noise, "noisy": {"psnr": psnr(noisy.image, clean)}}
+        for name, prepare in ready.items():
+            row[name] = timed(prepare, noisy, clean)
+            options.progress(len(rows) * len(ready) + len(row) - 3, steps)
+        rows.append({**row, "margin": row[OWN]["psnr"] - row[PEER]["psnr"] if "psnr" in row[PEER] else None})
+    return {"rows": rows}
 
 
-def rows(name: str, clean: Tensor) -> list[dict[str, Any]]:
-    """The authors' demonstration, from scratch and by default; then three levels of two kinds of noise."""
-    found = [{"data": name, "noise": "Gaussian 15/255", **judged(clean, gaussian(clean, DEMO_SD), with_scratch=True)}]
-    for kind, make in (("Gaussian", gaussian), ("Rician", rician)):
-        found += [{"data": name, "noise": f"{kind} {sd:.0%}", **judged(clean, make(clean, sd))} for sd in LEVELS]
-    return found
-
-
-def judged(clean: Tensor, noisy: SnrImage, *, with_scratch: bool = False) -> dict[str, Any]:
-    """PSNR and seconds of clearmr (and from scratch), of BM4D where it is installed, and of the noisy series."""
-    entrants: dict[str, Callable[[], Denoiser]] = {
-        "clearmr": lambda: road.denoiser("deformed2self", is_complex=False),
+def entrants() -> dict[str, Callable[[], Denoiser | None]]:
+    """What makes each of those that are compared ready; None for a peer that is not installed."""
+    own = functools.partial(road.denoiser, "deformed2self", is_complex=False)
+    return {
+        OWN: own,
+        FROM_NOTHING: functools.partial(own, model="scratch"),
+        PEER: lambda: None if baselines.absent(baselines.room(PEER).PACKAGE) else baselines.load(PEER),
     }
-    if with_scratch:
-        entrants["scratch"] = lambda: road.denoiser("deformed2self", model="scratch", is_complex=False)
-    if not baselines.absent("bm4d"):
-        entrants["bm4d"] = lambda: baselines.load("bm4d")
-    found: dict[str, Any] = {"noisy": {"psnr": psnr(noisy.image, clean)}}
-    for name, make in entrants.items():
-        denoise, began = make(), time.perf_counter()
-        result = denoise(noisy).image
-        found[name] = {"psnr": psnr(result, clean), "seconds": time.perf_counter() - began}
-    return found
+
+
+def timed(prepare: Callable[[], Denoiser | None], noisy: SnrImage, clean: Tensor) -> dict[str, Any]:
+    """PSNR and seconds of one, from loading it to the last frame; "skipped" and why, where it is absent."""
+    began = time.perf_counter()
+    denoiser = prepare()
+    if denoiser is None:
+        return {"skipped": baselines.absent(baselines.room(PEER).PACKAGE)}
+    result = denoiser(noisy).image
+    return {"psnr": psnr(result, clean), "seconds": time.perf_counter() - began}
+
+
+def tasks_of(name: str, clean: Tensor, *, levels: bool = False) -> Iterator[Task]:
+    """Name of the data and of the noise, what makes the noisy series, and its truth (frame, z, y, x)."""
+    yield name, "Gaussian 15/255", functools.partial(gaussian, clean, DEMO_SD), clean
+    for kind, make in (("Gaussian", gaussian), ("Rician", rician)) if levels else ():
+        for sd in LEVELS:
+            yield name, f"{kind} {100 * sd:.0f} %", functools.partial(make, clean, sd), clean
 
 
 def gaussian(clean: Tensor, sd: float) -> SnrImage:

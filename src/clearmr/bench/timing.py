@@ -18,12 +18,14 @@ def silent(done: int, total: int) -> None:
 class Options:
     """threads: CPU threads, 0 for all cores; model: of the denoise and quality entries, None for the default one.
 
-    data: images that the quality entry judges, none for simulated ones; progress: called after each of its rows.
+    data: images that the quality and series entries judge, none for simulated ones; levels: whether the series entry
+    takes all levels of noise; progress: called after each of their rows.
     """
 
     threads: int = 0
     model: str | None = None
     data: tuple[Path, ...] = ()
+    levels: bool = False
     progress: Callable[..., None] = silent
 
 

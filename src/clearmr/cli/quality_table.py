@@ -21,6 +21,23 @@ def show(found: Mapping[str, Any]) -> None:
     console.print(plain("Pure noise in: share of its SD that is left", [found["pure noise, SD left"]]))
 
 
+def show_series(rows: Sequence[Row]) -> None:
+    """Print the rows of `clearmr.bench.series.run`: 36.21 dB, 213 s."""
+    from clearmr.bench.series import TITLE
+
+    flat = [
+        {name: _timed(value) if isinstance(value, Mapping) else value for name, value in row.items()} for row in rows
+    ]
+    Console(stderr=True).print(plain(TITLE, flat))
+
+
+def _timed(figures: Row) -> str:
+    if "skipped" in figures:
+        return str(figures["skipped"])
+    seconds = f", {figures['seconds']:.0f} s" if "seconds" in figures else ""
+    return f"{figures['psnr']:.2f} dB{seconds}"
+
+
 def entrants(title: str, rows: Sequence[Row]) -> Table:
     """A row per image and noise level, a column per entrant, and the margin over the best peer; why any was skipped."""
     names = list(dict.fromkeys(name for row in rows for name in row["entrants"]))
