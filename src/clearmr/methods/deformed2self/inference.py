@@ -140,7 +140,7 @@ class _Work:
         return out, self._fields()
 
     def _taken(self, z: int, part: SnrImage, found: schemes.Found, share: float) -> Tensor:
-        """The slice with as much of its noise taken out as is there and asked for; where that is worse, the noisy one."""
+        """The slice with as much of its noise taken out as is there and asked for; the noisy one, where better."""
         self.found.append(found)
         if found.late and schemes.worse_than_noisy(found.image, part):
             self.untouched += 1
