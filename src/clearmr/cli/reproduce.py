@@ -28,7 +28,8 @@ def run(
         bool, typer.Option("--resume", help="Go on in a folder; what is done is not done again.")
     ] = False,
     data: Annotated[
-        list[Path] | None, typer.Option("-d", "--data", help="Clean image to train on too; may be repeated.")
+        list[Path] | None,
+        typer.Option("-d", "--data", help="Clean image, or folder of frames, to use; may be repeated."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="For tables that measure a trained model: which.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only runs whose name begins so; may be repeated.")] = None,
@@ -54,7 +55,7 @@ def run(
     if scale not in reproduce.SCALES:
         raise InputError(f"--scale {' or '.join(reproduce.SCALES)}", scale, "choose one of them")
     _check_folder(out, resume)
-    missing = [path for path in data or [] if not path.is_file()]
+    missing = [path for path in data or [] if not path.exists()]
     if missing:
         raise InputError("images with --data", f"no file {missing[0]}", "name existing files")
     used = common.set_up(device, threads)

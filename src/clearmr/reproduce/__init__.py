@@ -8,7 +8,13 @@ from types import ModuleType
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 
-REPRODUCTIONS = ("snraware-table2", "snraware-table3", "mr-self-noise2noise-table2")
+REPRODUCTIONS = (
+    "snraware-table2",
+    "snraware-table3",
+    "mr-self-noise2noise-table2",
+    "deformed2self-table1",
+    "deformed2self-table2",
+)
 SCALES = ("tiny", "full")
 
 __all__ = ["REPRODUCTIONS", "SCALES", "Options", "room"]
@@ -18,7 +24,8 @@ __all__ = ["REPRODUCTIONS", "SCALES", "Options", "room"]
 class Options:
     """What a reproduction is told.
 
-    folder: an existing one for its files, kept between runs; data: image files to train on beside the simulated ones;
+    folder: an existing one for its files, kept between runs; data: image files to train on (or, as frames or a
+    folder of frames, to judge on) beside the simulated ones;
     model: whose results to measure (default: the bundled one); workers: single-thread processes side by side.
     only: run no more than these of its runs (names); empty: all.
     """

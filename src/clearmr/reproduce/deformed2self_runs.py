@@ -1,0 +1,215 @@
+"""The work of Deformed2Self's tables, as jobs done once: one method on one noisy series, judged and kept."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from clearmr import baselines
+from clearmr.errors import InputError
+from clearmr.evaluate import metrics
+from clearmr.methods.deformed2self import presets
+from clearmr.methods.deformed2self.config import Deformed2SelfConfig, TrainConfig
+from clearmr.reproduce import Options, deformed2self_methods, jobs
+from clearmr.reproduce.deformed2self_data import Noise, Series, Sizes, Source, noisy, series
+from clearmr.reproduce.deformed2self_methods import Given, Lengths
+from clearmr.reproduce.published import DEFORMED2SELF_COLUMNS
+from clearmr.train import checkpoint
+
+# (method, name in the table, name in the paper's)
+METHODS = (
+    ("noisy", "noisy", "Noisy"),
+    ("bm3d", "BM3D", "BM3D"),
+    ("bm4d", "BM4D (t, y, x)", "VBM4D"),
+    ("nlm", "NLM", None),
+    ("asm", "ASM", None),
+    ("dip", "DIP", "DIP"),
+    ("self2self", "S2S", "S2S"),
+    ("noise2void", "N2V", None),
+    ("d2s", "D2S, paper()", "D2S"),
+    ("scratch", "ours, scratch", None),
+    ("joint", "ours, joint (default)", None),
+)
+# What is quick or most wanted comes first.
+ORDER = (
+    "noisy", "bm3d", "joint", "d2s", "d2s-without-single", "d2s-without-registration", "self2self", "bm4d", "scratch",
+    "dip", "noise2void", "nlm", "asm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes and noises by source, and how long what learns does so."""
+
+    sizes: Sizes
+    noises: Mapping[Source, tuple[Noise, ...]]
+    ablated: Mapping[Source, tuple[Noise, ...]]
+    lengths: Mapping[Source, Lengths]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one noise of one source, by value: it is sent to another process."""
+
+    method: str
+    source: Source
+    noise: Noise
+    sizes: Sizes
+    lengths: Lengths
+    folder: Path
+    paths: tuple[Path, ...] = ()
+    seed: int = 0
+    device: str = field(default="cpu", compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}_{self.source}_{self.noise.name}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the result, as JSON holds it; of the data the names, of lengths those of this method."""
+        values: dict[str, Any] = {"noise": self.noise.name, "seed": self.seed, "sizes": dataclasses.asdict(self.sizes)}
+        values["files"] = [path.name for path in self.paths]
+        part = "paper" if self.method in deformed2self_methods.ABLATIONS else self.method
+        length = getattr(self.lengths, part, None)
+        values["length"] = dataclasses.asdict(length) if isinstance(length, Deformed2SelfConfig) else length
+        return dict(json.loads(json.dumps(values)))
+
+    @property
+    def figures_file(self) -> Path:
+        return self.folder / "runs" / f"{self.name}.json"
+
+    @property
+    def images_file(self) -> Path:
+        return self.figures_file.with_suffix(".safetensors")
+
+    def series(self) -> Series:
+        return series(self.source, self.sizes, self.seed, self.paths)
+
+
+Found = dict[str, Any]
+
+
+def known(job: Job) -> Found | None:
+    """What a job found that is done. Raises InputError where it was done with other settings."""
+    if not (job.figures_file.is_file() and job.images_file.is_file()):
+        return None
+    found = dict(json.loads(job.figures_file.read_text(encoding="utf-8")))
+    if found.get("settings") != job.settings:
+        todo = "choose another folder"
+        raise InputError("what was begun with the same settings", f"others in {job.figures_file}", todo)
+    return found
+
+
+def work(job: Job) -> Found:
+    """Denoise, judge, and keep the images and figures."""
+    clean = job.series()
+    image, began = noisy(clean, job.noise, job.seed), (time.perf_counter(), time.process_time())
+    given = Given(image, job.noise, clean.targets, job.lengths, job.seed, job.device)
+    results = deformed2self_methods.denoised(job.method, given)
+    found: Found = {"method": job.method, "source": job.source, "noise": job.noise.name, "name": job.name}
+    found["seconds"] = round(time.perf_counter() - began[0], 1)
+    found["cpu_seconds"] = round(time.process_time() - began[1], 1)
+    found["figures"] = {bias: figures(out, clean) for bias, out in results.items()}
+    job.figures_file.parent.mkdir(exist_ok=True)
+    checkpoint.save_tensors({bias: out.contiguous() for bias, out in results.items()}, job.images_file)
+    checkpoint.save_json({**found, "settings": job.settings}, job.figures_file)
+    return {**found, "settings": job.settings}
+
+
+def figures(out: Tensor, clean: Series) -> dict[str, float]:
+    """Means over the targets: PSNR in dB, data range 1, and SSIM; of the whole frame, and inside the moving heart."""
+    found: dict[str, list[float]] = {key: [] for key in ("psnr", "ssim", "roi_psnr", "roi_ssim")}
+    for k, target in enumerate(clean.targets):
+        reference, test = (values.double().numpy()[None, None] for values in (clean.clean[target, 0], out[k]))
+        inside = clean.hearts[k].numpy()[None, None]
+        for prefix, mask in (("", None), ("roi_", inside)):
+            found[f"{prefix}psnr"].append(_capped(metrics.psnr(reference, test, data_range=1.0, mask=mask)))
+            found[f"{prefix}ssim"].append(metrics.ssim(reference, test, data_range=1.0, mask=mask))
+    return {key: fmean(values) for key, values in found.items()}
+
+
+def _capped(psnr: float) -> float:
+    return float(np.clip(psnr, None, 200.0))  # JSON knows no infinity
+
+
+def wanted(
+    scale: Scale, options: Options, methods: Sequence[str], noises: Mapping[Source, tuple[Noise, ...]]
+) -> list[Job]:
+    """Jobs of these methods on the phantom and, where files are named, on the cine. Raises InputError."""
+    devices = jobs.devices(options.device)
+    made: list[Job] = []
+    for source in ("pincat", "cine") if options.data else ("pincat",):
+        paths = options.data if source == "cine" else ()
+        for noise in noises[source]:
+            for name in sorted(methods, key=ORDER.index):
+                lengths, device = scale.lengths[source], devices[len(made) % len(devices)]
+                made.append(Job(name, source, noise, scale.sizes, lengths, options.folder, paths, options.seed, device))
+    return [job for job in made if not absent(job.method)]
+
+
+def absent(name: str) -> str:
+    """Why a method cannot be run; empty where it can."""
+    return baselines.absent(baselines.room(name).PACKAGE) if name in baselines.BASELINES else ""
+
+
+def done(made: Sequence[Job], options: Options) -> list[Found]:
+    """What is known of the jobs, and what is found of those that `options.only` selects, in their order."""
+    chosen = [job for job in made if not options.only or job.name.startswith(options.only)]
+    if not chosen:
+        named = ", ".join(job.name for job in made[:3])
+        raise InputError(f"--only as the start of one of {named} ...", options.only[0], "choose others")
+    for source in {job.source for job in made}:
+        next(job for job in made if job.source == source).series()  # refuses before anything is run
+    before = {job.name: known(job) for job in made}
+    left = [job for job in chosen if before[job.name] is None]
+    new = jobs.run_all(
+        work, left, workers=options.workers, progress=_counted(options, len(made) - len(left), len(made))
+    )
+    found = {**before, **{one["name"]: one for one in new}}
+    return [one for job in made if (one := found[job.name]) is not None]
+
+
+def _counted(options: Options, before: int, whole: int) -> Callable[..., None]:
+    def progress(now: int, total: int, **info: Any) -> None:
+        options.progress(before + now, whole, **info)
+
+    return progress
+
+
+def tiny() -> Scale:
+    """About an hour and a half on two cores of its own, the phantom's Table 1; the paper's 2000 steps for D2S."""
+    noises = (Noise("gaussian", 0.15), Noise("gaussian", 0.25), Noise("poisson", 20.0))
+    lengths = Lengths(_paper(2000), dip=DIP_STEPS, self2self=S2S_STEPS, noise2void=N2V_STEPS)
+    return Scale(
+        Sizes(window=10, crop=128, targets=("middle",)),
+        noises={"pincat": noises, "cine": (Noise("rician", 0.10),)},
+        ablated={"pincat": noises, "cine": (Noise("rician", 0.10),)},
+        lengths={"pincat": lengths, "cine": lengths},
+    )
+
+
+def full() -> Scale:
+    """Every level of the tables on all frames; the paper's 2000 and 4000 steps, peers as long as they are made for."""
+    noises = {source: tuple(Noise(*one) for one in columns) for source, columns in DEFORMED2SELF_COLUMNS.items()}
+    ablated = {"pincat": noises["pincat"], "cine": (Noise("gaussian", 0.10), Noise("rician", 0.10))}
+    lengths = {"pincat": Lengths(_paper(2000), dip=DIP_STEPS), "cine": Lengths(_paper(4000), dip=DIP_STEPS)}
+    return Scale(Sizes(), noises, ablated, lengths)  # type: ignore[arg-type]
+
+
+def _paper(steps: int) -> Deformed2SelfConfig:
+    config = presets.paper()
+    train: TrainConfig = dataclasses.replace(config.train, steps=steps)
+    return dataclasses.replace(config, train=train)
+
+
+# Chosen on the phantom of seed 1 (docs/results.md).
+DIP_STEPS, S2S_STEPS, N2V_STEPS = 800, 2000, 1000
+SCALES: dict[str, Callable[[], Scale]] = {"tiny": tiny, "full": full}
