@@ -132,6 +132,16 @@ def test_the_end_of_a_budget_is_told_and_the_result_is_never_worse_than_the_seri
     assert after <= before
 
 
+def test_slices_that_no_time_is_left_for_come_back_as_they_were(tmp_path: Path, quick_prior: list[bool]) -> None:
+    image = torch.stack([noisy_series()] * 4, 1)
+    given, out, moved = npz(tmp_path / "a.npz", image), tmp_path / "b.npz", tmp_path / "f.npz"
+    found = done("denoise", given, "-o", out, *JOINT, "--budget", "0.001s", "--fields", moved)
+    assert "best so far, in 3 of 4 slices the noisy series itself" in found.err and "left as they are" not in found.err
+    assert torch.equal(load(out).image[:, 1:], image[:, 1:]) and not torch.equal(load(out).image[:, :1], image[:, :1])
+    with np.load(moved) as stored:
+        assert stored["fields"].shape == (4, 4, 3, 2, 24, 24) and not stored["fields"][1:].any()
+
+
 def test_the_budget_left_goes_with_the_progress() -> None:
     seen: list[tuple[int, int, dict[str, Any]]] = []
     told = denoise_series.telling_budget(lambda done, total, **info: seen.append((done, total, info)), 60.0)

@@ -121,11 +121,14 @@ class _Work:
         self.found: list[schemes.Found] = []
         self.shares: list[float] = []
         self.motion: dict[int, Tensor] = {}
-        self.untouched = 0
+        self.untouched, self.missed = 0, 0  # slices whose noisy series is given back; that no time was left for
 
     def run(self) -> tuple[Tensor, Tensor | None]:
         out = self.image.image.clone()
         for z in range(self.slices):
+            if z and time.monotonic() >= self.deadline:
+                self.missed = self.slices - z
+                break
             part = self._slice(z)
             noisy = bool((part.noise_sd > 0).any())
             share = presence.share_present(part.image[:, 0], part.noise_sd.expand(part.image.shape)[:, 0])
@@ -186,8 +189,9 @@ class _Work:
 
     def warnings(self) -> list[str]:
         said = []
-        if any(found.late for found in self.found):
-            kept = f", in {self.untouched} of {self.slices} slices the noisy series itself" if self.untouched else ""
+        noisy = self.untouched + self.missed
+        if self.missed or any(found.late for found in self.found):
+            kept = f", in {noisy} of {self.slices} slices the noisy series itself" if noisy else ""
             late = f"the budget of {self.denoiser.budget_s:g} s ended before the work did"
             said.append(f"{late}: this is the best so far{kept}")
         if self.shares and min(self.shares) < 1:
@@ -195,7 +199,7 @@ class _Work:
                 f"the image is far smoother than its noise level says ({min(self.shares):.2f} of it in the flattest "
                 "places): was it denoised before, or is the noise level wrong? Only that share of the noise was removed"
             )
-        if len(self.found) < self.slices:
+        if len(self.found) + self.missed < self.slices:
             said.append("slices without noise or without any contrast were left as they are")
         return said
 
