@@ -12,13 +12,13 @@ from torch import Tensor
 from clearmr.denoiser import Denoiser, Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence
+from clearmr.methods import keeping
 from clearmr.methods.deformed2self import schemes
 from clearmr.methods.deformed2self.config import Deformed2SelfConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
 
 METHOD = "deformed2self"
-PRECISIONS = ("auto", "float32", "bf16")
 ALONG = ("auto", "time")
 
 
@@ -59,14 +59,9 @@ class Deformed2Self:
     progress: Progress = no_progress
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise InputError("--strength from 0 to 1", f"{self.strength:g}", "write for example 0.8; 1 is all of it")
-        if self.batch < 1:
-            raise InputError("--batch of 1 or more", f"{self.batch}", "1 takes one series after another")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"--precision {', '.join(PRECISIONS)}", self.precision or "nothing", "choose one of them")
-        if self.along not in ALONG:
-            raise InputError("--along auto or time", self.along or "nothing", "Deformed2Self learns from frames")
+        keeping.check_options(
+            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=ALONG
+        )
         if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise InputError("a budget of more than 0 seconds", f"{self.budget_s:g}", "write for example 2m or 90s")
         if self.config.scheme == "prior" and self.prior is None:
@@ -82,11 +77,11 @@ class Deformed2Self:
         began = time.monotonic()
         self._check(image)
         if self.strength == 0:
-            return Outcome(dataclasses.replace(image, meta=_with_step(image, self._step(), [])), None)
+            return Outcome(keeping.with_step(image, self._step(), []), None)
         work = _Work(self, image, began)
         out, fields = work.run()
         step = self._step() | work.figures() | {"seconds": round(time.monotonic() - began, 2)}
-        return Outcome(dataclasses.replace(image, image=out, meta=_with_step(image, step, work.warnings())), fields)
+        return Outcome(keeping.with_step(dataclasses.replace(image, image=out), step, work.warnings()), fields)
 
     def _check(self, image: SnrImage) -> None:
         frames = image.image.shape[0]
@@ -96,10 +91,7 @@ class Deformed2Self:
             raise InputError("at least 2 frames of one moving subject", found, todo)
         if min(image.image.shape[-2:]) < 2:
             raise InputError("frames of at least 2 x 2 pixels", f"{tuple(image.image.shape[-2:])}", "check the axes")
-        if not bool(torch.isfinite(image.image).all()):
-            raise InputError("finite voxels", "NaN or infinity among them", "replace them before denoising")
-        if not bool((image.noise_sd > 0).any()):
-            raise InputError("a positive noise_sd", "zero everywhere", "a noise-free image needs no denoising")
+        keeping.refuse_unfit(image)
 
     def _step(self) -> dict[str, Any]:
         step = {"name": "denoise", "method": METHOD, "model": self.name, "scheme": self.config.scheme}
@@ -195,10 +187,7 @@ class _Work:
             late = f"the budget of {self.denoiser.budget_s:g} s ended before the work did"
             said.append(f"{late}: this is the best so far{kept}")
         if self.shares and min(self.shares) < 1:
-            said.append(
-                f"the image is far smoother than its noise level says ({min(self.shares):.2f} of it in the flattest "
-                "places): was it denoised before, or is the noise level wrong? Only that share of the noise was removed"
-            )
+            said.append(keeping.absent(min(self.shares)))
         if len(self.found) + self.missed < self.slices:
             said.append("slices without noise or without any contrast were left as they are")
         return said
@@ -208,14 +197,8 @@ def bf16_pays(denoiser: Deformed2Self) -> bool:
     """Whether to compute in bf16: as asked for, or where the hardware is made for it."""
     if denoiser.precision != "auto":
         return denoiser.precision == "bf16"
-    made_for_it = torch.cuda.is_bf16_supported() if denoiser.device != "cpu" else torch.cpu._is_amx_tile_supported()
-    return bool(made_for_it)
+    return keeping.made_for_bf16(denoiser.device)
 
 
 def _constant(values: Tensor) -> bool:
     return bool((values == values.flatten()[0]).all())
-
-
-def _with_step(image: SnrImage, step: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    steps = [*image.meta.get("steps", []), step]
-    return {**image.meta, "steps": steps, "warnings": [*image.meta.get("warnings", []), *warnings]}

