@@ -59,8 +59,8 @@ def denoiser(
     method: a room of `methods`, or a peer of `baselines` (bm4d, nlm, ...), which takes strength, and, where it learns
     from the image itself, seed and device.
     strength: the result is original + strength (denoised - original), 0 to 1. along: what the network sees as
-    neighbours, "time", "depth", "volume", "none" or "auto". memory: of a fresh process that denoises, at its peak, as bytes or
-    "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
+    neighbours, "time", "depth", "volume", "none" or "auto". memory: of a fresh process that denoises, at its peak, as
+    bytes or "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
     budget_s, keep_fields: of a method that learns from the series itself: seconds until it gives back the best so far,
     and whether its `run` gives the fields of motion beside the image; its seed is `seed`.
     Raises InputError for a value that is none of these, an unknown method or model, a model of another method.
