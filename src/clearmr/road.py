@@ -60,7 +60,7 @@ def denoiser(
     from the image itself, seed and device.
     strength: the result is original + strength (denoised - original), 0 to 1. along: what the network sees as
     neighbours, "time", "depth", "volume", "none" or "auto". memory: of a fresh process that denoises, at its peak, as
-    bytes or "800M", "4G". batch: series or slices that go through the network together. precision: "float32", "bf16" or "auto".
+    bytes or "800M", "4G". batch: series or slices at once in the network. precision: "float32", "bf16" or "auto".
     budget_s, keep_fields: of a method that learns from the series itself: seconds until it gives back the best so far,
     and whether its `run` gives the fields of motion beside the image; its seed is `seed`.
     Raises InputError for a value that is none of these, an unknown method or model, a model of another method.
