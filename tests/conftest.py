@@ -1,6 +1,6 @@
 """Shared by all tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,14 @@ import torch
 
 # On arrays as small as the tests', threads wait for one another more than they work.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Whatever a command under test set is undone."""
+    yield
+    torch.set_num_threads(1)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -33,6 +33,8 @@ def fork(work: Callable[[], object]) -> int:
     """Run `work` in a forked child, which ends with 7 unless `work` ends it; its process id."""
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # a fork has none of its parent's threads, for which OpenMP would wait
+        signal.alarm(120)  # a test that fails is better than one that waits
         try:
             work()
         finally:
