@@ -1,8 +1,9 @@
 """Where training runs: one process, or several by Lightning Fabric, as torchrun, SLURM or the user says."""
 
+import atexit
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -10,6 +11,9 @@ from clearmr.errors import InputError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+_left: list[Any] = []
+atexit.register(_left.clear)
 
 
 def start(*, device: str, devices: int, nodes: int, strategy: str, bf16: bool) -> "Fabric":
@@ -42,8 +46,13 @@ def start(*, device: str, devices: int, nodes: int, strategy: str, bf16: bool) -
 
 
 def stop() -> None:
-    """Leave the other processes, where there are any: a thread of theirs that outlives Python would abort it."""
+    """Leave the other processes, where there are any: a thread of theirs that outlives Python would abort it.
+
+    The group is kept to the end of Python. Were the gradients' reducer the last to hold it, its threads would be
+    waited for under Python's lock, and they may be waiting for that lock to give their last tensors back.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        _left.append(torch.distributed.group.WORLD)
         torch.distributed.destroy_process_group()
 
 
