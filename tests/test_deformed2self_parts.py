@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from clearmr.bench import deformed2self as bench
+from clearmr.evaluate import rician
 from clearmr.methods.deformed2self import collaborative, draws, losses, model, presets, rice
 from clearmr.methods.deformed2self.config import LossConfig, NetConfig, TrainConfig
 from dynamic_series import SD, disc_series, rng
@@ -41,7 +42,6 @@ def test_equation_4_is_similarity_and_smoothness(crossed: bool) -> None:
 def test_the_total_loss_is_the_weighted_sum() -> None:
     terms = losses.total_loss(*torch.tensor([1.0, 10.0, 100.0]), weights=LossConfig(single=2.0, registration=3.0))
     assert float(terms.total) == 2 + 30 + 100
-    assert losses.mean_terms([terms, terms])["registration"] == 10
 
 
 def test_the_paper_s_settings() -> None:
@@ -127,7 +127,8 @@ def test_rice_s_mean_and_variance() -> None:
     corrected, variance = rice.as_gaussian(magnitude, signal.expand(magnitude.shape))
     torch.testing.assert_close(corrected.mean(0), signal, atol=0.01, rtol=0)
     torch.testing.assert_close(variance[0], magnitude.var(0), atol=0.01, rtol=0.01)
-    torch.testing.assert_close(rice.signal_of_mean(magnitude.mean(0))[1:], signal[1:], atol=0.03, rtol=0)
+    taken = torch.from_numpy(rician.signal_of_mean(magnitude.mean(0).numpy())).float()
+    torch.testing.assert_close(taken[1:], signal[1:], atol=0.03, rtol=0)
 
 
 def test_the_benchmark_s_two_ways_are_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:

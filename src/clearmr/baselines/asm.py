@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from clearmr.baselines import peers
+from clearmr.evaluate import rician
 from clearmr.scan import SnrImage
 
 PACKAGE = "dipy"
@@ -29,7 +30,7 @@ class AdaptiveSoftMatching:
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise along frames, or along z where there is one frame."""
-        work = _gaussian if peers.is_signed(image) else _rician
+        work = _rician if rician.is_rician(image) else _gaussian
         return peers.with_step(peers.in_unit_noise(image, work), self.name, PACKAGE)
 
 

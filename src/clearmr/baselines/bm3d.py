@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from clearmr.baselines import peers, rice
+from clearmr.evaluate import rician
 from clearmr.scan import SnrImage
 
 PACKAGE = "bm3d"
@@ -26,7 +27,7 @@ class Bm3d:
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise every frame and slice by itself."""
-        work = _gaussian if peers.is_signed(image) else _rician
+        work = _rician if rician.is_rician(image) else _gaussian
         return peers.with_step(peers.in_unit_noise(image, work), self.name, PACKAGE)
 
 

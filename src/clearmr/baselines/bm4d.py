@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from clearmr.baselines import peers, rice
+from clearmr.evaluate import rician
 from clearmr.scan import SnrImage
 
 PACKAGE = "bm4d"
@@ -28,7 +29,7 @@ class Bm4d:
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise along frames, or along z where there is one frame."""
-        work = _gaussian if peers.is_signed(image) else _rician
+        work = _rician if rician.is_rician(image) else _gaussian
         return peers.with_step(peers.in_unit_noise(image, work), self.name, PACKAGE)
 
 

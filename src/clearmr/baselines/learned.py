@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearmr.baselines import peers, rice
+from clearmr.baselines import peers
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
+from clearmr.evaluate import rician
 from clearmr.scan import SnrImage
 
 _EVERY = 10  # steps between two signs of progress
@@ -49,7 +50,7 @@ def denoise(image: SnrImage, settings: Settings, restore: Restore, *, each: bool
 
     Real and imaginary parts are trained for one after the other.
     """
-    mean_only = not peers.is_signed(image) and settings.unbiased
+    mean_only = rician.is_rician(image) and settings.unbiased
     steps = _Steps(settings.progress, settings.iterations * _networks(image, each))
 
     def work(volume: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ def denoise(image: SnrImage, settings: Settings, restore: Restore, *, each: bool
         parts = frames.split(1 if each else len(frames))
         done = torch.cat([restore(part.contiguous().to(settings.device), steps).cpu() for part in parts])
         mean = (done[:, 0].permute(1, 2, 0) * span + low).numpy()
-        return rice.signal_of_mean(mean) if mean_only else mean
+        return rician.signal_of_mean(mean) if mean_only else mean
 
     result = peers.in_unit_noise(image, work)
     said = {"iterations": settings.iterations, "seed": settings.seed, "device": settings.device}

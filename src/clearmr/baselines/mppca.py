@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearmr.baselines import peers, rice
+from clearmr.baselines import peers
 from clearmr.errors import InputError
+from clearmr.evaluate import rician
 from clearmr.scan import SnrImage
 
 PACKAGE = "dipy"
@@ -31,7 +32,7 @@ class MpPca:
         if image.image.shape[0] < LEAST_FRAMES:
             found = f"{image.image.shape[0]} frame(s)"
             raise InputError(f"a series of at least {LEAST_FRAMES} frames for MP-PCA", found, "use another denoiser")
-        work = _components if peers.is_signed(image) else _unbiased
+        work = _unbiased if rician.is_rician(image) else _components
         return peers.with_step(peers.in_unit_noise(image, work), self.name, PACKAGE)
 
 
@@ -50,4 +51,4 @@ def _components(volume: np.ndarray) -> np.ndarray:
 
 
 def _unbiased(volume: np.ndarray) -> np.ndarray:
-    return rice.signal_of_mean(_components(volume))
+    return rician.signal_of_mean(_components(volume))

@@ -50,11 +50,6 @@ def at_least(volume: np.ndarray, size: int) -> np.ndarray:
     return np.pad(volume, [(0, max(0, size - n)) for n in volume.shape], mode="symmetric")
 
 
-def is_signed(image: SnrImage) -> bool:
-    """Complex, or real with negative values: no magnitude, so that the noise of its parts is Gaussian."""
-    return image.is_complex or bool((image.image < 0).any())
-
-
 def with_step(image: SnrImage, name: str, package: str, **settings: Any) -> SnrImage:
     """The image with the baseline among its steps, and the settings that it ran with."""
     step = {"name": "denoise", "method": name, "package": package, **settings}

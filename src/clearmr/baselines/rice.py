@@ -13,16 +13,13 @@ from scipy.special import ive
 
 from clearmr.evaluate import rician
 
-_HIGHEST = 60.0  # SNR from which Rice is Gauss
-
 
 @functools.cache
 def _stabiliser() -> tuple[np.ndarray, np.ndarray]:
     """Magnitudes z and f(z): the integral of 1 / SD over the mean."""
-    snr = np.linspace(0, _HIGHEST, 6001)
+    snr = np.linspace(0, rician.HIGHEST, 6001)
     mean = np.asarray(rician.mean_magnitude(snr))
-    # Far from the noise floor the difference of two large numbers loses its digits; its series does not.
-    sd = np.sqrt(np.where(snr < 30, 2 + snr**2 - mean**2, 1 - 0.5 / np.maximum(snr, 1) ** 2))
+    sd = np.sqrt(rician.magnitude_variance(snr))
     slope = 1 / sd
     value = np.concatenate([[0.0], np.cumsum(0.5 * (slope[1:] + slope[:-1]) * np.diff(mean))])
     below = np.array([0.0]), np.array([-mean[0] / sd[0]])  # straight on from the lowest mean down to 0
@@ -38,8 +35,8 @@ def stabilise(magnitude: np.ndarray) -> np.ndarray:
 @functools.cache
 def _inverse() -> tuple[np.ndarray, np.ndarray]:
     """E f(z) for signals A, and A: what the mean of stabilised values tells of the signal."""
-    signal = np.concatenate([np.linspace(0, 8, 161), np.linspace(8.25, _HIGHEST, 208)])
-    z = np.linspace(0, _HIGHEST + 10, 7001)
+    signal = np.concatenate([np.linspace(0, 8, 161), np.linspace(8.25, rician.HIGHEST, 208)])
+    z = np.linspace(0, rician.HIGHEST + 10, 7001)
     value = stabilise(z)
     weights = z * np.exp(-((z - signal[:, None]) ** 2) / 2) * ive(0, z * signal[:, None])
     return (weights @ value) / weights.sum(1), signal
@@ -49,10 +46,3 @@ def unstabilise(value: np.ndarray) -> np.ndarray:
     """Denoised values back to the signal A, in units of the noise SD: 0 where they lie at the noise floor."""
     mean, signal = _inverse()
     return np.where(value > mean[-1], signal[-1] + value - mean[-1], np.interp(value, mean, signal))
-
-
-def signal_of_mean(mean: np.ndarray) -> np.ndarray:
-    """The signal A whose magnitude has this mean (Koay & Basser 2006), in units of the noise SD: 0 at the floor."""
-    snr = np.linspace(0, _HIGHEST, 6001)
-    table = np.asarray(rician.mean_magnitude(snr))
-    return np.where(mean > table[-1], np.sqrt(np.maximum(mean**2 - 1, 0)), np.interp(mean, table, snr))

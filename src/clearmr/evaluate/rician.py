@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.special import ive
 
+from clearmr.scan import SnrImage
+
+HIGHEST = 60.0  # SNR from which Rice is Gauss
 RAYLEIGH_MEAN = float(np.sqrt(np.pi / 2))  # mean of a magnitude without signal, in noise SDs
 RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))  # its mean over its SD: 1.913
 
@@ -13,12 +16,28 @@ def mean_magnitude(snr: np.ndarray | float) -> np.ndarray | float:
     return RAYLEIGH_MEAN * ((1 + 2 * half) * ive(0, half) + 2 * half * ive(1, half))
 
 
+def magnitude_variance(snr: np.ndarray) -> np.ndarray:
+    """Variance of |A + n| over that of n's parts, at A / SD = snr: from 0.43 up to 1."""
+    # Far from the noise floor the difference of two large numbers loses its digits; its series does not.
+    return np.where(snr < 30, 2 + snr**2 - mean_magnitude(snr) ** 2, 1 - 0.5 / np.maximum(snr, 1) ** 2)
+
+
+def signal_of_mean(mean: np.ndarray) -> np.ndarray:
+    """The signal A whose magnitude has this mean (Koay & Basser 2006), in units of the noise SD: 0 at the floor."""
+    snr = np.linspace(0, HIGHEST, 6001)
+    table = np.asarray(mean_magnitude(snr))
+    return np.where(mean > table[-1], np.sqrt(np.maximum(mean**2 - 1, 0)), np.interp(mean, table, snr))
+
+
+def is_rician(image: SnrImage) -> bool:
+    """Real and nowhere negative: a magnitude. (Real images with Gaussian noise have negative voxels.)"""
+    return not image.is_complex and not bool((image.image < 0).any())
+
+
 def _table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     snr = np.concatenate([np.linspace(0, 6, 1201), np.geomspace(6.01, 1e4, 400)])
     second = 2 + snr**2
-    # Far from the noise floor the difference of two large numbers loses its digits; its series does not.
-    variance = np.where(snr < 30, second - mean_magnitude(snr) ** 2, 1 - 0.5 / np.maximum(snr, 1) ** 2)
-    ratio = variance / second
+    ratio = magnitude_variance(snr) / second
     gain = np.gradient(0.5 * np.log(1 / second), snr) / np.gradient(np.log(ratio), snr)
     return ratio[::-1], snr[::-1], gain[::-1]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from clearmr import baselines
-from clearmr.baselines import rice
 from clearmr.denoiser import Denoiser
+from clearmr.evaluate import rician
 from clearmr.methods.deformed2self import draws, method, presets, schemes, training
 from clearmr.methods.deformed2self.config import Deformed2SelfConfig
 from clearmr.methods.deformed2self.inference import bf16_pays
@@ -147,7 +147,7 @@ def _both(left: Tensor, given: Given) -> Results:
     if given.noise.kind != "rician":
         return {LEFT: left}
     sd = given.noise.level
-    taken = torch.from_numpy(rice.signal_of_mean((left / sd).numpy())).float() * sd
+    taken = torch.from_numpy(rician.signal_of_mean((left / sd).numpy())).float() * sd
     return {LEFT: left, TAKEN: taken}
 
 

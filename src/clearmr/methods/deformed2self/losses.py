@@ -6,7 +6,6 @@ kept and 0 where it was dropped, the same for all channels of a pixel.
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -66,9 +65,3 @@ def total_loss(single: Tensor, registration: Tensor, multi: Tensor, *, weights: 
     """lambda_s L_s + lambda_r L_r + L_m (Section 2.3)."""
     total = weights.single * single + weights.registration * registration + weights.multi * multi
     return Terms(total, *(term.detach() for term in (single, registration, multi)))
-
-
-def mean_terms(terms: list[Terms]) -> dict[str, float]:
-    """Of some steps the mean of each term."""
-    values = torch.stack([torch.stack(list(one)) for one in terms]).detach().mean(0)
-    return dict(zip(Terms._fields, values.tolist(), strict=True))

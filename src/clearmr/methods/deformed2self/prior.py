@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from clearmr.denoiser import Denoiser, no_progress
+from clearmr.evaluate.rician import is_rician
 from clearmr.methods.deformed2self import collaborative, rice, teaching
 from clearmr.methods.deformed2self.config import PriorConfig
 from clearmr.methods.deformed2self.training import Course
@@ -104,14 +105,14 @@ def refine(image: SnrImage, pilot: Tensor, config: PriorConfig, *, patch: int) -
     safe = torch.where(noise_sd > 0, noise_sd, noise_sd[noise_sd > 0].median())
     noisy, guess = image.image / safe, pilot / safe
     variance = torch.ones_like(safe)
-    if rice.is_rician(image):
+    if is_rician(image):
         noisy, variance = rice.as_gaussian(noisy, guess)
     values, pilots = _channels(noisy), _channels(guess)
     clean = collaborative.filtered(
         values, pilots, variance.expand(values.shape), patch=patch, similar=config.similar, window=config.window
     )
     out = torch.complex(clean[:, :1], clean[:, 1:]) if image.is_complex else clean
-    out = out.clamp_min(0) if rice.is_rician(image) else out
+    out = out.clamp_min(0) if is_rician(image) else out
     return torch.where(noise_sd > 0, out * safe, image.image)
 
 

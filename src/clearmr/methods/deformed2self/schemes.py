@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from clearmr.denoiser import Denoiser
-from clearmr.methods.deformed2self import motion, prior, rice, training
+from clearmr.evaluate.rician import is_rician, signal_of_mean
+from clearmr.methods.deformed2self import motion, prior, training
 from clearmr.methods.deformed2self.config import Deformed2SelfConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
@@ -75,7 +76,7 @@ def worse_than_noisy(found: Tensor, image: SnrImage) -> bool:
     """
     noise = image.noise_sd.expand(image.image.shape).square().mean() * (2 if image.is_complex else 1)
     far = (found - image.image).abs().square().mean()
-    return bool(far > (3 if rice.is_rician(image) else 2) * noise)
+    return bool(far > (3 if is_rician(image) else 2) * noise)
 
 
 def fitting(config: Deformed2SelfConfig, shape: tuple[int, int], memory_bytes: float) -> Deformed2SelfConfig:
@@ -141,9 +142,9 @@ def to_image(series: Tensor, image: SnrImage, unit: Tensor, *, unbiased: bool) -
     values = series * unit
     if image.is_complex:
         return torch.complex(values[:, :1], values[:, 1:])
-    if not rice.is_rician(image):
+    if not is_rician(image):
         return values
     noise_sd = image.noise_sd.float().expand(values.shape)
     safe = torch.where(noise_sd > 0, noise_sd, torch.ones_like(noise_sd))
-    corrected = rice.signal_of_mean(values / safe) * safe
+    corrected = torch.from_numpy(signal_of_mean((values / safe).numpy())).to(values.dtype) * safe
     return torch.where(noise_sd > 0, corrected, values) if unbiased else values.clamp_min(0)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clearmr.methods.deformed2self import rice
+from clearmr.evaluate.rician import is_rician
 from clearmr.methods.deformed2self.config import PriorConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
@@ -35,7 +35,7 @@ def taught(prior: Any, estimate: SnrImage, noisy: SnrImage, config: PriorConfig,
     mean = copy.deepcopy(prior.net).requires_grad_(False)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate)
     generator = torch.Generator().manual_seed(course.seed)
-    rician, done = rice.is_rician(noisy), 0
+    rician, done = is_rician(noisy), 0
     parts = _parts(estimate, noisy)
     for step in range(config.steps):
         if course.late:
