@@ -12,7 +12,7 @@ from clearmr.errors import InputError
 from clearmr.evaluate.rician import mean_magnitude
 from clearmr.methods.mr_self_noise2noise import blend, model, presets, store
 from clearmr.methods.mr_self_noise2noise.config import HalfPair, NetConfig
-from clearmr.methods.mr_self_noise2noise.rician import rician_bias
+from clearmr.methods.mr_self_noise2noise.rician import rician_bias, some
 from clearmr.methods.mr_self_noise2noise.samples import TURNS, Draw, Samples, cut
 from clearmr.scan import SnrImage
 from clearmr.simulate.brain import brain
@@ -193,6 +193,12 @@ def test_the_blend_is_equation_1() -> None:
     torch.testing.assert_close(blend.blend(original, output, 0.3), torch.tensor([5.8, 3]))
     assert torch.equal(blend.blend(original, output, 0.0), output)
     assert torch.equal(blend.blend(original, output, 1.0), original)
+
+
+def test_at_most_eight_pairs_spread_evenly_tell_of_all() -> None:
+    assert some(list(range(100))) == [0, 13, 26, 39, 52, 65, 78, 91]
+    assert some([1, 2, 3]) == [1, 2, 3]
+    assert len(some(list(range(9)))) <= 8
 
 
 @pytest.mark.parametrize(("snr", "warned"), [(1.0, True), (2.0, True), (10.0, False)])

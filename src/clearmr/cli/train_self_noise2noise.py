@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 NAME = "mr-self-noise2noise"
 EXAMPLE = "clearmr train mr-self-noise2noise -d raw/ -o run/ --cache pairs/"
-SNR_SCANS = 8  # that the SNR of the training set is measured on, at the most
 
 
 def run(
@@ -152,7 +151,7 @@ def _say_snr(cases: "Cases", config: "SelfNoise2NoiseConfig", quiet: bool) -> No
     """The SNR of some of the halves, and a warning where their magnitudes are brighter than the signal."""
     from clearmr.methods.mr_self_noise2noise import rician
 
-    looked = cases[:: max(1, len(cases) // SNR_SCANS)][:SNR_SCANS]
+    looked = rician.some(cases)
     found = rician.mean_of(rician.rician_bias(case.data.whole()) for case in looked)
     of = f"{len(looked)} of {len(cases)} scans" if len(looked) < len(cases) else f"{len(cases)} scans"
     low = f"{100 * found.low:.0f} % of the object below {rician.LOW_SNR:g}"

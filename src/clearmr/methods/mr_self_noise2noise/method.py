@@ -81,7 +81,7 @@ def _looked_at(
     is_magnitude = config.net.image == "magnitude"
     kind: Callable[[SnrImage], SnrImage] = magnitude if is_magnitude else _as_it_is
     found = blend.search(made.output, map(whole, judged), image=config.blend.image, kind=kind)
-    noisy = [case for case in cases if bool((case.second.noise_sd[...] > 0).any())]
+    noisy = [case for case in rician.some(cases) if bool((case.second.noise_sd[...] > 0).any())]
     card: dict[str, Any] = {"alpha": found.alpha, "alpha_psnr": list(found.psnr), "alpha_image": config.blend.image}
     if not noisy:
         return {**card, "warnings": []}
