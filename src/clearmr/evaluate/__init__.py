@@ -15,16 +15,15 @@ from clearmr.evaluate.pseudo_replica import (
 )
 from clearmr.evaluate.regions import (
     ContrastGain,
-    PairedTest,
     RegionGain,
     RegionGains,
     cnr,
     label_masks,
-    paired_t_test,
     region_gains,
 )
 from clearmr.evaluate.removed_noise import removed_noise
 from clearmr.evaluate.snr_units import MAX_SNR, SnrUnitFigures, in_snr_units
+from clearmr.evaluate.statistics import PairedTest, paired_t_test, weighted_kappa, wilcoxon
 from clearmr.evaluate.tissues import TISSUES, segment_tissues
 from clearmr.evaluate.volumetry import Overlap, dice, volumes_ml, volumetry
 
@@ -60,4 +59,6 @@ __all__ = [
     "segment_tissues",
     "volumes_ml",
     "volumetry",
+    "weighted_kappa",
+    "wilcoxon",
 ]

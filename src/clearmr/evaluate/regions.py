@@ -1,4 +1,4 @@
-"""Regions of interest: SNR and CNR before and after a denoiser, and whether a gain over several scans is chance."""
+"""Regions of interest: SNR and CNR before and after a denoiser."""
 
 import itertools
 import math
@@ -57,16 +57,6 @@ class RegionGains:
     regions: tuple[RegionGain, ...]
     contrasts: tuple[ContrastGain, ...]
     replicas: int
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Two-sided paired t-test of n pairs: mean of (after - before), its t statistic, and p."""
-
-    n: int
-    difference: float
-    t: float
-    p: float
 
 
 def label_masks(labels: Tensor | np.ndarray, shape: Sequence[int], *, name: str) -> dict[str, Tensor]:
@@ -130,15 +120,3 @@ def cnr(signal: tuple[float, float], noise_sd: tuple[float, float]) -> float:
 
 def _ratio(a: float, b: float) -> float:
     return a / b if b else math.copysign(math.inf, a)
-
-
-def paired_t_test(before: Sequence[float], after: Sequence[float]) -> PairedTest:
-    """Is the mean of after - before zero? One pair per scan. Raises InputError for under two pairs."""
-    from scipy.stats import ttest_rel  # half a second, which other uses of this room need not wait for
-
-    if len(before) != len(after) or len(before) < 2:
-        found = f"{len(before)} before, {len(after)} after"
-        raise InputError("two or more pairs for a paired t-test", found, "give more scans")
-    found_test = ttest_rel(after, before)
-    difference = float(np.mean(np.subtract(after, before)))
-    return PairedTest(len(before), difference, float(found_test.statistic), float(found_test.pvalue))
