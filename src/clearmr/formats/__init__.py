@@ -10,13 +10,13 @@ from types import ModuleType
 from typing import Any
 
 from clearmr.errors import InputError
-from clearmr.formats import mrd, nifti, npy, twix
+from clearmr.formats import frames, mrd, nifti, npy, twix
 from clearmr.formats.mrd_write import save_raw
 from clearmr.formats.noise import with_noise
 from clearmr.formats.provenance import hash_file
 from clearmr.scan import RawScan, SnrImage
 
-FORMATS: tuple[ModuleType, ...] = (mrd, nifti, npy, twix)
+FORMATS: tuple[ModuleType, ...] = (mrd, nifti, npy, frames, twix)
 
 __all__ = ["FORMATS", "load", "save", "save_raw"]
 
@@ -30,10 +30,12 @@ def _check_there(path: Path) -> None:
     if not path.exists():
         raise InputError("an existing file", f"no {path}", "check the name")
     if path.is_dir():
-        if npy.sniff(path):
+        if npy.sniff(path) or frames.sniff(path):
             return
         raise InputError(
-            "a file", f"the folder {path}", f"name a file in it ({', '.join(npy.TRIO[:2])} may be a folder)"
+            "a file",
+            f"the folder {path}",
+            f"name a file in it ({', '.join(npy.TRIO[:2])} or PNG frames may be a folder)",
         )
     if not path.is_file():
         raise InputError("a regular file", f"{path}, which is none", "give a file")
@@ -55,7 +57,7 @@ def find_format(path: Path) -> ModuleType:
 
 def _hash(path: Path) -> str:
     if path.is_dir():
-        return hash_file(path / npy.TRIO[0])
+        return hash_file(path / npy.TRIO[0] if npy.sniff(path) else frames.files(path)[0])
     return hash_file(path)
 
 
