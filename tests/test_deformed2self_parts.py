@@ -7,7 +7,8 @@ import torch
 
 from clearmr.bench import deformed2self as bench
 from clearmr.evaluate import rician
-from clearmr.methods.deformed2self import collaborative, draws, losses, model, presets, rice
+from clearmr.methods import collaborative
+from clearmr.methods.deformed2self import draws, losses, model, presets
 from clearmr.methods.deformed2self.config import LossConfig, NetConfig, TrainConfig
 from dynamic_series import SD, disc_series, rng
 
@@ -124,7 +125,7 @@ def test_rice_s_mean_and_variance() -> None:
     signal = torch.tensor([0.0, 1.0, 3.0, 20.0])
     noise = torch.randn(2, 200_000, 4, generator=rng())
     magnitude = torch.hypot(signal + noise[0], noise[1])
-    corrected, variance = rice.as_gaussian(magnitude, signal.expand(magnitude.shape))
+    corrected, variance = rician.as_gaussian(magnitude, signal.expand(magnitude.shape))
     torch.testing.assert_close(corrected.mean(0), signal, atol=0.01, rtol=0)
     torch.testing.assert_close(variance[0], magnitude.var(0), atol=0.01, rtol=0.01)
     taken = torch.from_numpy(rician.signal_of_mean(magnitude.mean(0).numpy())).float()

@@ -1,7 +1,12 @@
 """Moments of Rician magnitudes (one coil, or a complex combination of coils), and back from moments to the noise SD."""
 
+import functools
+
 import numpy as np
+import torch
+from jaxtyping import Float
 from scipy.special import ive
+from torch import Tensor
 
 from clearmr.scan import SnrImage
 
@@ -27,6 +32,26 @@ def signal_of_mean(mean: np.ndarray) -> np.ndarray:
     snr = np.linspace(0, HIGHEST, 6001)
     table = np.asarray(mean_magnitude(snr))
     return np.where(mean > table[-1], np.sqrt(np.maximum(mean**2 - 1, 0)), np.interp(mean, table, snr))
+
+
+def as_gaussian(
+    noisy: Float[Tensor, "*shape"], signal: Float[Tensor, "*shape"]
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """Magnitudes less their bias at the signal A that is guessed, and their variance; all in units of the noise SD.
+
+    Rice 1944: the mean of |A + n| less A falls from 1.25 at A = 0 to 0, its variance rises from 0.43 to 1. What a
+    filter for Gaussian noise may take magnitudes for, once a pilot tells the signal.
+    """
+    excess, variance = (torch.from_numpy(table) for table in _excess())
+    index = (signal.clamp(0, HIGHEST) * ((len(excess) - 1) / HIGHEST)).round().long()
+    return noisy - excess[index], variance[index]
+
+
+@functools.cache
+def _excess() -> tuple[np.ndarray, np.ndarray]:
+    snr = np.linspace(0, HIGHEST, 6001)
+    excess = np.asarray(mean_magnitude(snr)) - snr
+    return excess.astype(np.float32), magnitude_variance(snr).astype(np.float32)
 
 
 def is_rician(image: SnrImage) -> bool:

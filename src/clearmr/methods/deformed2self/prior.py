@@ -1,8 +1,8 @@
 """From a given denoiser, the noise known: it takes the place of the untrained first stage. Ours; no part of the paper.
 
 Views of the series (as it is, mirrored, turned) go through the denoiser; their mean is the pilot of a collaborative
-filter over tubes (`collaborative.py`), which takes from the series itself what the denoiser was never taught. From the
-result the denoiser learns (`teaching.py`), and the two take their turns once more.
+filter over tubes (`methods/collaborative.py`), which takes from the series itself what the denoiser was never taught.
+From the result the denoiser learns (`teaching.py`), and the two take their turns once more.
 """
 
 import dataclasses
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from clearmr.denoiser import Denoiser, no_progress
 from clearmr.evaluate.rician import is_rician
-from clearmr.methods.deformed2self import collaborative, rice, teaching
+from clearmr.methods import collaborative
+from clearmr.methods.deformed2self import teaching
 from clearmr.methods.deformed2self.config import PriorConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
@@ -100,20 +101,12 @@ def pilot_of(image: SnrImage, prior: Denoiser, n: int, course: Course) -> tuple[
 
 
 def refine(image: SnrImage, pilot: Tensor, config: PriorConfig, *, patch: int) -> Tensor:
-    """The collaborative filter on one slice, in units of the noise SD, Rice's bias and variance by the pilot."""
+    """The collaborative filter on one slice, (frame, 1, y, x)."""
     noise_sd = image.noise_sd.float().expand(image.image.shape)
-    safe = torch.where(noise_sd > 0, noise_sd, noise_sd[noise_sd > 0].median())
-    noisy, guess = image.image / safe, pilot / safe
-    variance = torch.ones_like(safe)
-    if is_rician(image):
-        noisy, variance = rice.as_gaussian(noisy, guess)
-    values, pilots = _channels(noisy), _channels(guess)
-    clean = collaborative.filtered(
-        values, pilots, variance.expand(values.shape), patch=patch, similar=config.similar, window=config.window
-    )
-    out = torch.complex(clean[:, :1], clean[:, 1:]) if image.is_complex else clean
-    out = out.clamp_min(0) if is_rician(image) else out
-    return torch.where(noise_sd > 0, out * safe, image.image)
+    noisy, guess, told = (values[:, 0] for values in (image.image, pilot, noise_sd))
+    return collaborative.refined(
+        noisy, guess, told, rician=is_rician(image), patch=patch, similar=config.similar, window=config.window
+    )[:, None]
 
 
 def _quiet(prior: Any) -> Any:
@@ -121,11 +114,6 @@ def _quiet(prior: Any) -> Any:
     if not dataclasses.is_dataclass(prior) or not hasattr(prior, "progress"):
         return prior
     return dataclasses.replace(prior, progress=no_progress)  # type: ignore[type-var]
-
-
-def _channels(values: Tensor) -> Tensor:
-    """(T, 1, H, W) as (T, C, H, W): real and imaginary parts, or the one that there is."""
-    return torch.cat([values.real, values.imag], 1) if values.is_complex() else values
 
 
 def _viewed(image: SnrImage, axes: tuple[int, ...], turned: bool) -> SnrImage:

@@ -1,4 +1,4 @@
-"""Similar patches of a series filtered together, the noise known and a pilot at hand. Ours; no part of the paper.
+"""Similar patches of a series filtered together, the noise known and a pilot at hand. Ours; no part of any paper here.
 
 The second step of non-local Bayes (Lebrun, Buades, Morel 2013; for video Arias & Morel 2018) on tubes: a patch goes
 through all frames at one place, so that what stays the same over time is in its covariance. A pilot says which
@@ -9,11 +9,44 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Inexact, Int
 from torch import Tensor
+
+from clearmr.evaluate.rician import as_gaussian
 
 AT_ONCE = 2**22  # values of the groups in work
 FRAMES = 16  # of a tube at the most: longer series are cut into overlapping parts
+
+
+def refined(
+    noisy: Inexact[Tensor, "T H W"],
+    pilot: Inexact[Tensor, "T H W"],
+    noise_sd: Float[Tensor, "T H W"],
+    *,
+    rician: bool,
+    patch: int,
+    similar: int,
+    window: int,
+) -> Inexact[Tensor, "T H W"]:
+    """A denoised series, `pilot`, made better by what its noisy original has in common with itself.
+
+    noise_sd: of each of real and imaginary, in the series' unit; where it is 0 the series stays as it is. rician: real
+    values are magnitudes, whose bias and variance follow from the pilot. patch, similar, window: see `filtered`.
+    """
+    safe = torch.where(noise_sd > 0, noise_sd, noise_sd[noise_sd > 0].median())
+    given, guess, variance = noisy / safe, pilot / safe, torch.ones_like(safe)
+    if rician:
+        given, variance = as_gaussian(given, guess)
+    parts = [_parts(values) for values in (given, guess)]
+    clean = filtered(*parts, variance[:, None].expand(parts[0].shape), patch=patch, similar=similar, window=window)
+    out = torch.complex(clean[:, 0], clean[:, 1]) if noisy.is_complex() else clean[:, 0]
+    out = out.clamp_min(0) if rician else out
+    return torch.where(noise_sd > 0, out * safe, noisy)
+
+
+def _parts(values: Tensor) -> Tensor:
+    """(T, H, W) as (T, C, H, W): real and imaginary parts, or the one that there is."""
+    return torch.stack([values.real, values.imag], 1) if values.is_complex() else values[:, None]
 
 
 def filtered(
