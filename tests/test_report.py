@@ -236,7 +236,7 @@ def test_it_is_usable_without_sight_or_mouse(page: str) -> None:
     assert page.count('<canvas role="img" aria-label="') == 4
     assert 'lang="en"' in page and "prefers-reduced-motion" in page and "prefers-color-scheme: dark" in page
     controls = set(re.findall(r'<(?:input|select)[^>]* id="(\w+)"', page))
-    assert controls == {"frame", "slice", "speed", "level", "width"}
+    assert controls == {"frame", "slice", "speed", "level", "width", "factor", "first", "second", "rate"}
     assert controls == set(re.findall(r'<label for="(\w+)"', page))
 
 

@@ -11,18 +11,10 @@ from PIL import Image
 from clearmr.errors import InputError
 from clearmr.report import render
 from clearmr.report.figures import panel
-from clearmr.report.pictures import (
-    Coding,
-    Pictures,
-    Scale,
-    box_sum,
-    coarser,
-    describe,
-    difference,
-    first_coding,
-    make_pictures,
-)
+from clearmr.report.layers import make_pictures
+from clearmr.report.pictures import Coding, Pictures, coarser, describe, first_coding
 from clearmr.report.ramps import DIFFERENCE, GMAP, ramp, ramp_hex
+from clearmr.report.values import Scale, box_sum, difference
 from test_report import make_results
 
 LIMIT = 10_000_000
@@ -99,7 +91,7 @@ def test_the_box_sum_is_the_sum() -> None:
 def test_the_window_is_common_and_the_difference_is_fixed() -> None:
     data = make_pictures(make_results()).data
     assert data["layers"]["noisy"]["scale"] == data["layers"]["denoised"]["scale"] == "grey"
-    assert data["scales"]["difference"] == {"bottom": -4.0, "top": 4.0, "gamma": 1.0}
+    assert data["scales"]["difference"] == {"bottom": -8.0, "top": 8.0, "gamma": 1.0, "ramp": "difference"}
     assert data["aspect"] == pytest.approx(20 * 1.25 / (24 * 1.5))
     low, high = data["window"]
     assert low == 0 and 9 < high < 14

@@ -27,15 +27,16 @@ def histogram_svg(edges: Sequence[float | int], counts: Sequence[float | int]) -
     )
 
 
-def colour_bar_svg(stops: tuple[str, ...], labels: Sequence[str], name: str) -> str:
-    """A horizontal colour bar with `labels` spread evenly under it."""
+def colour_bar_svg(stops: tuple[str, ...], labels: Sequence[str | float], name: str, *, sigma: bool = False) -> str:
+    """A horizontal colour bar with `labels` spread evenly under it; numbers of noise SDs where `sigma`."""
     colours = ramp(stops, 33)
     offsets = "".join(
         f'<stop offset="{i / 32:.4f}" stop-color="#{bytes(colour).hex()}"/>' for i, colour in enumerate(colours)
     )
     anchors = ["start"] + ["middle"] * (len(labels) - 2) + ["end"]
     texts = "".join(
-        f'<text x="{200 * i / (len(labels) - 1):.1f}" y="26" text-anchor="{anchor}">{label}</text>'
+        f'<text x="{200 * i / (len(labels) - 1):.1f}" y="26" text-anchor="{anchor}"'
+        + (f' data-sigma="{label:g}">{label:+g}σ</text>' if sigma else f">{label}</text>")
         for i, (label, anchor) in enumerate(zip(labels, anchors, strict=True))
     )
     return (

@@ -9,9 +9,9 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
 from clearmr.files import whole_file
-from clearmr.report.pictures import SIGMAS, difference, four_axes, gmap_scale, shown, window
 from clearmr.report.ramps import DIFFERENCE, GMAP, ramp
 from clearmr.report.results import Results
+from clearmr.report.values import SIGMAS, difference, four_axes, gmap_scale, shown, window
 
 _NIGHT, _INK, _MUTED = "#0b0d10", "#e3e7ea", "#9aa5af"
 _HIGH = 3.2  # inches of a picture

@@ -1,22 +1,18 @@
-"""The page itself: sections from a Results, put into page.html with page.css and page.js."""
+"""The page of one denoising: sections from a Results, put into page.html."""
 
-import base64
-import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from clearmr.files import refuse_existing, whole_file
-from clearmr.report import sections, tables
-from clearmr.report.pictures import describe, make_pictures
-from clearmr.report.ramps import DIFFERENCE, GMAP, ramp_hex
+from clearmr.report import panes, sections, tables, trust
+from clearmr.report.layers import make_pictures
+from clearmr.report.pictures import BUDGET, describe
 from clearmr.report.results import Results
+from clearmr.report.shell import shell
 from clearmr.report.tables import text
 from clearmr.report.words import needs_care, verdict
 
-_HERE = Path(__file__).parent
+_BODY = Path(__file__).with_name("page.html")
 
 
 def write_report(results: Path, out: Path, *, force: bool = False) -> Path:
@@ -32,24 +28,20 @@ def write_report(results: Path, out: Path, *, force: bool = False) -> Path:
     return Path(out)
 
 
-def render(results: Results) -> str:
-    """The page as text. The same results give the same text."""
-    pictures = make_pictures(results)
-    style, script = (_read(name) for name in ("page.css", "page.js"))
-    return Template(_read("page.html")).substitute(
-        policy=_policy(style, script),
-        style=style,
-        script=script,
-        data=_json_block(pictures.data | {"ramps": {"difference": ramp_hex(DIFFERENCE), "gmap": ramp_hex(GMAP)}}),
+def render(results: Results, *, budget: int = BUDGET) -> str:
+    """The page as text, its pictures below `budget` bytes. The same results give the same text."""
+    pictures = make_pictures(results, budget=budget)
+    body = Template(_BODY.read_text(encoding="utf-8")).substitute(
         title=text(results.title),
         method=text(results.method),
         tone="care" if needs_care(results) else "calm",
         verdict=text(verdict(results)),
+        trust=trust.checks(results),
         figures=sections.figures(results),
         warnings=sections.warnings(results),
+        viewer=panes.viewer(pictures, sections.strip(pictures, results)),
         shape=sections.shape(results),
         shown=text(" ".join(describe(pictures.coding))),
-        strip=sections.strip(pictures, results),
         noise=sections.noise(results),
         removed=sections.removed(results),
         snr=sections.snr(results),
@@ -58,23 +50,6 @@ def render(results: Results) -> str:
         model=sections.section("model", "The model", tables.pairs(results.model)),
         provenance=sections.section("provenance", "Provenance", tables.pairs(results.provenance)),
     )
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing may be loaded; only this very style and this very script may run."""
-    style_hash, script_hash = (
-        f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'" for code in (style, script)
-    )
-    return (
-        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _json_block(data: Mapping[str, Any]) -> str:
-    plain = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    data = panes.data(pictures, first="noisy", second="denoised")
+    title = f"{results.title} · ClearMR report"
+    return shell(title, body, style=panes.style("page.css"), script=panes.script("page.js"), data=data)

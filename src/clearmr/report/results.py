@@ -11,6 +11,7 @@ import numpy as np
 
 from clearmr.errors import InputError
 
+VERDICTS = ("fail", "caution", "pass", "not run")  # of a trust check, worst first
 NOISE_SOURCES = ("measured", "given", "estimated", "unknown")
 REDO = "make the folder again with this version of clearmr denoise --report"
 _TYPES: dict[str, type] = {
@@ -26,8 +27,10 @@ _TYPES: dict[str, type] = {
     "snr": dict,
     "metrics": dict,
     "provenance": dict,
+    "trust": list,
+    "trust_verdict": str,
 }
-_ITEM_TYPES: dict[str, Any] = {"warnings": str, "steps": dict, "spacing": (int, float)}
+_ITEM_TYPES: dict[str, Any] = {"warnings": str, "trust": dict, "steps": dict, "spacing": (int, float)}
 _REQUIRED = ("title", "warnings", "noise_source", "method", "provenance")
 
 
@@ -43,6 +46,9 @@ class Results:
     snr              {"before", "after" or None, anything else that is worth a line}
     metrics          against a reference: {name: number} or {"noisy": {name: number}, "denoised": {...}}
     steps            [{"name", any scale: value}] in the order they were done
+    uncertainty      SD of each voxel of the denoised image, in its unit, broadcastable to it, or None
+    trust            [{"name", "title", "verdict": "pass", "caution", "fail" or "not run", "said", "figures", "limits"}]
+    trust_verdict    the worst of them; found from them where it is not given
     """
 
     title: str
@@ -64,9 +70,13 @@ class Results:
     reference: np.ndarray | None = None
     snr_before: np.ndarray | None = None
     snr_after: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    trust: Sequence[Mapping[str, Any]] = ()
+    trust_verdict: str = ""
 
     def __post_init__(self) -> None:
         _check_arrays(self)
+        object.__setattr__(self, "trust_verdict", _trust_verdict(self.trust, self.trust_verdict))
         _check_statistics(self.statistics)
         if self.noise_source not in NOISE_SOURCES:
             raise InputError(f"noise_source to be one of {', '.join(NOISE_SOURCES)}", repr(self.noise_source), REDO)
@@ -137,8 +147,10 @@ def _check_arrays(results: Results) -> None:
         array = getattr(results, name)
         if array is not None and array.shape != (of_shape or shape[1:]):
             raise InputError(f"{name} of shape {of_shape or shape[1:]}", str(array.shape), REDO)
-    for name in ("gmap", "noise_sd"):
+    for name in ("gmap", "noise_sd", "uncertainty"):
         array = getattr(results, name)
+        if array is None:
+            continue
         if array.dtype.kind not in "fiu" or not _broadcastable(array.shape, shape):
             raise InputError(f"{name} real and broadcastable to {shape}", f"{array.dtype} {array.shape}", REDO)
 
@@ -152,6 +164,17 @@ def _check_statistics(statistics: Mapping[str, Any]) -> None:
     edges, counts = (histogram.get(k, []) if is_dict else [None] for k in ("edges", "counts"))
     if not (_numbers(edges) and _numbers(counts) and len(edges) == len(counts) + bool(counts)):
         raise InputError("a histogram with one edge more than counts, all numbers", repr(histogram)[:80], REDO)
+
+
+def _trust_verdict(trust: Sequence[Mapping[str, Any]], given: str) -> str:
+    """The worst verdict of the checks, which is `given` where it was recorded."""
+    for check in trust:
+        if check.get("verdict") not in VERDICTS or not isinstance(check.get("title"), str):
+            raise InputError(f"every trust check with a title and a verdict of {VERDICTS}", repr(check)[:80], REDO)
+    if given and given not in VERDICTS:
+        raise InputError(f"trust_verdict to be one of {', '.join(VERDICTS)}", repr(given), REDO)
+    found = {check["verdict"] for check in trust} - {"not run"}
+    return given or next((verdict for verdict in VERDICTS if verdict in found), "not run")
 
 
 def _numbers(values: Any) -> bool:

@@ -7,10 +7,12 @@ import numpy as np
 
 from clearmr.report import tables
 from clearmr.report.charts import colour_bar_svg, histogram_svg
-from clearmr.report.pictures import SIGMAS, Pictures, Scale, data_uri
-from clearmr.report.ramps import DIFFERENCE, GMAP, ramp
+from clearmr.report.panes import Pane
+from clearmr.report.pictures import Pictures, data_uri
+from clearmr.report.ramps import GMAP, ramp
 from clearmr.report.results import Results
 from clearmr.report.tables import text
+from clearmr.report.values import Scale
 from clearmr.report.words import NOISE_CAUTION, NOISE_WORDS, finite, number
 
 _MAP_SIDE = 256  # pixels: two maps stay small beside the sheets
@@ -61,34 +63,33 @@ def shape(results: Results) -> str:
     return f"{', '.join(counts)}, {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x)"
 
 
-def strip(pictures: Pictures, results: Results) -> str:
-    sigma = f"{SIGMAS:g}"
-    gmap = pictures.scales["gmap"]
-    g_labels = [number(round(g, 2)) for g in (gmap.bottom, (gmap.bottom + gmap.top) / 2, gmap.top)]
-    one_g = float(results.gmap.flat[0]) if np.ptp(results.gmap) == 0 else None
-    g_foot = colour_bar_svg(GMAP, g_labels, "gmap") if one_g is None else f"{number(one_g)} everywhere"
+def strip(pictures: Pictures, results: Results) -> list[Pane]:
+    """The panes of the page, in their order."""
+    removed = "What was removed in units of the noise SD; without structure if it is noise"
     panes = [
-        _pane("noisy", "Noisy", "The image before denoising", '<span class="window-label"></span>'),
-        _pane("denoised", "Denoised", "The image after denoising, same window", '<span class="window-label"></span>'),
-        _pane(
-            "difference",
-            "Difference / noise SD",
-            "What was removed in units of the noise SD; without structure if it is noise",
-            colour_bar_svg(DIFFERENCE, [f"−{sigma}σ", "0", f"+{sigma}σ"], "difference"),
-        ),
-        _pane("gmap", "g-factor", "Map of the noise amplification", g_foot),
+        Pane("noisy", "Noisy", "The image before denoising"),
+        Pane("denoised", "Denoised", "The image after denoising, same window", "noisy", "Noisy (before)"),
+        Pane("difference", "Difference / noise SD", removed),
+        Pane("gmap", "g-factor", "Map of the noise amplification", foot=_g_foot(pictures, results)),
     ]
     if results.reference is not None:
-        label = '<span class="window-label"></span>'
-        panes.insert(2, _pane("reference", "Reference", "The reference image, same window", label))
-    return "".join(panes)
+        panes.insert(2, Pane("reference", "Reference", "The reference image, same window"))
+    if results.uncertainty is not None:
+        foot = _map_foot(pictures.scales["uncertainty"], "uncertainty", unit="σ")
+        alt = "SD of each voxel of the denoised image in units of the noise SD"
+        panes.append(Pane("uncertainty", "Uncertainty / noise SD", alt, foot=foot))
+    return panes
 
 
-def _pane(name: str, title: str, alt: str, foot: str) -> str:
-    return (
-        f'<figure class="pane" data-layer="{name}"><figcaption>{title}</figcaption>'
-        f'<canvas role="img" aria-label="{alt}"></canvas><div class="foot">{foot}</div></figure>'
-    )
+def _g_foot(pictures: Pictures, results: Results) -> str:
+    if np.ptp(results.gmap) == 0:
+        return f"{number(float(results.gmap.flat[0]))} everywhere"
+    return _map_foot(pictures.scales["gmap"], "gmap")
+
+
+def _map_foot(scale: Scale, name: str, unit: str = "") -> str:
+    values = (scale.bottom, (scale.bottom + scale.top) / 2, scale.top)
+    return colour_bar_svg(GMAP, [f"{number(round(value, 2))}{unit}" for value in values], name)
 
 
 def noise(results: Results) -> str:
