@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import typer
 
 import clearmr
-from clearmr.cli import bench, demo, denoise, evaluate, models, recon, report, reproduce, simulate, snr, train
+from clearmr.cli import bench, compare, demo, denoise, evaluate, models, recon, report, reproduce, simulate, snr, train
 from clearmr.errors import InputError
 
-COMMANDS = (demo, simulate, recon, denoise, evaluate, snr, report, reproduce, bench)
+COMMANDS = (demo, simulate, recon, denoise, compare, evaluate, snr, report, reproduce, bench)
 GROUPS = {"train": train, "models": models}  # each with an `app`, and EXAMPLES of its subcommands
 # typer's own copy of click or the real one, by version: the base of what it raises for a wrong command line.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -1,0 +1,91 @@
+"""What is said of one image of a comparison: against a reference where there is one, and without."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from clearmr import evaluate, road
+from clearmr.cli import compare_run
+from clearmr.denoiser import Denoiser
+from clearmr.errors import InputError
+from clearmr.scan import SnrImage
+
+FIGURES = ("psnr", "ssim", "nrmse", "mean_signal_ratio", "data_range")
+UNLIKE = 1.2  # of the mean signal, from which an image seems to be in another unit
+
+
+def judged(
+    given: compare_run.Given, noisy: SnrImage, image: SnrImage, *, denoiser: Denoiser | None = None
+) -> dict[str, Any]:
+    """Figures of `image`, made from `noisy`: see `compare_table.COLUMNS`. Raises InputError where shapes differ."""
+    same_shape(noisy, image, "noisy image")
+    if noisy.is_complex and not image.is_complex:  # of another tool: judged as what it is
+        noisy = dataclasses.replace(noisy, image=noisy.image.abs())
+    found: dict[str, Any] = {"notes": []}
+    if given.reference is not None:
+        found |= against(given, noisy, image)
+    removed = evaluate.removed_noise(noisy, image)
+    found["removed_sd"] = removed["sd"]
+    found["noise_left"] = removed["noise_left"]
+    found["trust"] = _trust(noisy, image, denoiser, given.seed)
+    found |= _of_trust(found["trust"])
+    return found
+
+
+def against(given: compare_run.Given, noisy: SnrImage, image: SnrImage) -> dict[str, Any]:
+    """PSNR, SSIM, NRMSE and the ratio of mean signals, in the mask where one is given."""
+    assert given.reference is not None
+    reference = compare_run.image_of(given.reference)
+    same_shape(reference, image, "reference")
+    figures = evaluate.evaluate(reference.image, image.image, mask=compare_run.mask_of(given))
+    return {key: figures[key] for key in FIGURES}
+
+
+def same_shape(wanted: SnrImage, image: SnrImage, what: str) -> None:
+    """Raises InputError for images that cannot be compared voxel by voxel."""
+    sizes = [tuple(one.image.shape) for one in (wanted, image)]
+    if sizes[0] != sizes[1]:
+        expected = f"an image of the {what}'s shape {sizes[0]} (frame, z, y, x)"
+        raise InputError(expected, str(sizes[1]), "resample, crop or join the frames of one of them")
+
+
+def unit_note(wanted: SnrImage, image: SnrImage, what: str) -> str:
+    """A caution where `image` seems to be in another unit than `wanted`; empty where it does not."""
+    means = [float(one.image.abs().double().mean()) for one in (wanted, image)]
+    ratio = means[1] / means[0] if means[0] > 0 else 1.0
+    if 1 / UNLIKE < ratio < UNLIKE:
+        return ""
+    return f"{what} has {ratio:.3g} times the mean signal of the input: is it in the same unit?"
+
+
+def _trust(noisy: SnrImage, image: SnrImage, denoiser: Denoiser | None, seed: int) -> list[dict[str, Any]]:
+    """Every check with its verdict, worst first. A method that learns for long is not run again for them."""
+    again = None if denoiser is None or _slow(denoiser) else denoiser
+    card = getattr(denoiser, "card", {})
+    trust = getattr(evaluate, "trust", None)
+    if trust is None:
+        return []
+    checks = trust(noisy, image, denoiser=again, card=card, seed=seed)
+    return [dataclasses.asdict(check) for check in checks]
+
+
+def _slow(denoiser: Denoiser) -> bool:
+    """Whether it learns from the image itself, so that a further run costs as much as the first."""
+    inner = getattr(denoiser, "baseline", denoiser)
+    return any(hasattr(inner, mark) for mark in ("budget_s", "iterations", "of_repeats"))
+
+
+def _of_trust(checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"verdict": checks[0]["verdict"] if checks else None}
+
+
+def noisy_row(given: compare_run.Given, noisy: SnrImage) -> dict[str, Any]:
+    """Of the input itself: only what a reference says of it."""
+    return {"notes": [], **(against(given, noisy, noisy) if given.reference else {})}
+
+
+def fitted(noisy: SnrImage, image: SnrImage) -> SnrImage:
+    """An image of another tool as if it were a result: with the noise level of what it was made from."""
+    step = {"name": "denoise", "method": "another tool"}
+    meta = {**noisy.meta, "steps": [*road.steps(noisy), step]}
+    return dataclasses.replace(image, noise_sd=noisy.noise_sd, gmap=noisy.gmap, meta=meta)

@@ -1,0 +1,80 @@
+"""The table of a comparison: rows of figures as Markdown, the best of each column bold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]  # "name", and figures by the keys of COLUMNS
+
+
+@dataclass(frozen=True)
+class Column:
+    """key of a row, head of the table, decimals (None: text); best: 1 the largest, -1 the smallest, 0 no matter."""
+
+    key: str
+    head: str
+    digits: int | None = None
+    best: int = 0
+    about: str = ""
+
+
+COLUMNS = (
+    Column("psnr", "PSNR (dB)", 2, 1, "against the reference, data range: its peak"),
+    Column("ssim", "SSIM", 4, 1, "of magnitudes, in the plane, 7 x 7 pixels"),
+    Column("nrmse", "NRMSE", 4, -1, "root of the squared error over that of the squared reference"),
+    Column("removed_sd", "removed SD", 2, 0, "SD of what was removed over the noise SD: at the most about 1"),
+    Column("structure", "structure", 2, -1, "anatomy in what was removed: 0 where it is noise alone"),
+    Column("pure_noise", "pure noise left", 2, -1, "SD of what is made of noise alone over its own: small is good"),
+    Column("verdict", "trust", about="the worst of the checks that need no reference"),
+    Column("seconds", "s", 1, 0, "wall time of denoising alone"),
+    Column("memory_gb", "GB", 2, 0, "most memory of its process, libraries and image included"),
+)
+
+
+def shown(rows: Sequence[Row]) -> list[Column]:
+    """The columns that at least one row has something in."""
+    return [column for column in COLUMNS if any(row.get(column.key) is not None for row in rows)]
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """The input first, then by PSNR where there is a reference, else as given."""
+    first, *rest = rows
+    if not all(isinstance(row.get("psnr"), int | float) for row in rest):
+        return list(rows)
+    return [first, *sorted(rest, key=lambda row: -row["psnr"])]
+
+
+def cell(row: Row, column: Column) -> str:
+    """A figure as text; a dash for none."""
+    value = row.get(column.key)
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    return str(value) if column.digits is None else f"{value:.{column.digits}f}"
+
+
+def best(rows: Sequence[Row], column: Column) -> set[str]:
+    """The text of the best figure of a column; none where there are not two to choose from, or it does not matter."""
+    values = {cell(row, column): row[column.key] for row in rows if cell(row, column) != "-"}
+    if not column.best or len(values) < 2:
+        return set()
+    return {max(values, key=lambda text: column.best * values[text])}
+
+
+def markdown(title: str, rows: Sequence[Row], left_out: Mapping[str, str], notes: Sequence[str]) -> str:
+    """Title, table, who was left out and why, notes."""
+    columns = shown(rows)
+    lines = [f"# {title}", "", _line(["method", *(column.head for column in columns)])]
+    lines += [_line(["---", *("---" if c.digits is None else "---:" for c in columns)])]
+    bold = {column.key: best(rows, column) for column in columns}
+    for row in ranked(rows):
+        cells = [cell(row, column) for column in columns]
+        marked = [f"**{text}**" if text in bold[c.key] else text for text, c in zip(cells, columns, strict=True)]
+        lines.append(_line([str(row["name"]), *marked]))
+    said = [f"* {name} left out: {reason}" for name, reason in left_out.items()] + [f"* {note}" for note in notes]
+    said += [f"* {column.head}: {column.about}." for column in columns if column.about]
+    return "\n".join([*lines, "", *said]) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
