@@ -8,7 +8,7 @@ from typing import Any
 
 from clearmr.errors import InputError
 
-NOISY = "noisy"  # the row of the input itself
+NOISY, REFERENCE = "noisy", "reference"  # the row of the input itself, the picture of the reference
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _entrant(name: str, model: str | None, budget_s: float) -> Entrant:
 
 
 def _single(entrants: Sequence[Entrant]) -> list[Entrant]:
-    seen = {NOISY}
+    seen = {NOISY, REFERENCE}
     for entrant in entrants:
         if entrant.stem in seen:
             raise InputError("a name of its own for each row", f"{entrant.name} twice", "rename one of them")

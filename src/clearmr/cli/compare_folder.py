@@ -1,19 +1,24 @@
 """The folder of a comparison: what was asked, the input, each image and its figures; then table, JSON and page."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clearmr import files, road
-from clearmr.cli import common, compare_judge, compare_run, compare_table
+from clearmr.cli import common, compare_judge, compare_run
 from clearmr.cli.compare_entrants import NOISY, Entrant
 from clearmr.cli.compare_run import Given
 from clearmr.denoiser import Progress
 from clearmr.errors import InputError
 from clearmr.formats import nifti
+from clearmr.report import compare as compare_page
+from clearmr.report import compare_table
 from clearmr.scan import SnrImage
 
 ENDINGS = ("npz", "nii.gz")
@@ -177,7 +182,31 @@ class Folder:
         with files.whole_file(self.table, force=True) as temporary:
             temporary.write_text(compare_table.markdown(title, rows, left_out, notes), encoding="utf-8")
         common.write_json(value, self.path / RESULT, force=True)
+        compare_page.write(self._comparison(given, noisy, value, notes), self.page)
         return common.plain(value)  # type: ignore[no-any-return]
+
+    def _comparison(
+        self, given: Given, noisy: SnrImage, value: Mapping[str, Any], notes: Sequence[str]
+    ) -> compare_page.Comparison:
+        images = {row["name"]: functools.partial(_array, self.path / row["file"]) for row in value["rows"]}
+        if given.reference is not None:
+            images[compare_page.REFERENCE] = functools.partial(_array, given.reference)
+        return compare_page.Comparison(
+            value["title"],
+            value["rows"],
+            images,
+            noisy.noise_sd.cpu().numpy(),
+            spacing=noisy.spacing,
+            left_out=value["left_out"],
+            notes=notes,
+            warnings=value["warnings"],
+            provenance=value["provenance"],
+        )
+
+
+def _array(path: Path) -> np.ndarray:
+    array: np.ndarray = compare_run.image_of(path).image.cpu().numpy()
+    return array
 
 
 def _read(path: Path) -> dict[str, Any]:
