@@ -8,11 +8,25 @@ from collections.abc import Sequence
 import typer
 
 import clearmr
-from clearmr.cli import bench, compare, demo, denoise, evaluate, models, recon, report, reproduce, simulate, snr, train
+from clearmr.cli import (
+    bench,
+    compare,
+    demo,
+    denoise,
+    evaluate,
+    models,
+    recon,
+    report,
+    reproduce,
+    simulate,
+    snr,
+    study,
+    train,
+)
 from clearmr.errors import InputError
 
 COMMANDS = (demo, simulate, recon, denoise, compare, evaluate, snr, report, reproduce, bench)
-GROUPS = {"train": train, "models": models}  # each with an `app`, and EXAMPLES of its subcommands
+GROUPS = {"train": train, "models": models, "study": study}  # each with an `app`, and EXAMPLES of its subcommands
 # typer's own copy of click or the real one, by version: the base of what it raises for a wrong command line.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 # The user's disk, not our fault.
