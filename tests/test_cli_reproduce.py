@@ -14,6 +14,8 @@ from clearmr.scan import SnrImage
 from cli_runs import done, refused, run
 from small_table import micro
 
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,10 +24,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_list(tmp_path: Path) -> None:
     said = done("reproduce", "--list").out
-    assert [line.split()[0] for line in said.splitlines()] == list(reproduce.REPRODUCTIONS)
-    assert [one["name"] for one in json.loads(done("reproduce", "--list", "--json").out)] == list(
-        reproduce.REPRODUCTIONS
-    )
+    assert [line for line in said.splitlines() if not line.startswith(" ")] == list(reproduce.REPRODUCTIONS)
+    found = json.loads(done("reproduce", "--list", "--json").out)
+    assert [one["name"] for one in found] == list(reproduce.REPRODUCTIONS)
+    assert all(one["about"] and one["data"] and one["tiny"] for one in found)
+    kept = {path.stem for path in DOCS.glob("*-tiny.md")}
+    assert {f"{one['name']}-tiny" for one in found if one["result"]} == kept
 
 
 @pytest.mark.usefixtures("small")
@@ -41,6 +45,9 @@ def test_a_table_is_made_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.Mo
     assert (
         value["name"] == "snraware-table2" and len(value["figures"]["runs"]) == 4 and value["provenance"]["seed"] == 0
     )
+    origin = value["provenance"]
+    assert origin["machine"]["cores"] and origin["machine"]["torch"] and origin["date"] and origin["command"]
+    assert (out / "table.md").read_text().rstrip().splitlines()[-1].startswith("`clearmr ")
     refused(tmp_path, "reproduce", "snraware-table2", "-o", out, *flags)  # not without --resume
     times = {path: path.stat().st_mtime_ns for path in out.rglob("figures.json")}
     whole = done("reproduce", "snraware-table2", "-o", out, *flags, "--resume")

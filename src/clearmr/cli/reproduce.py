@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common
+from clearmr.cli import common, machine, reproduce_keep
+from clearmr.cli.reproduce_keep import RESULTS, TABLE
 from clearmr.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 NAME = "reproduce"
 EXAMPLE = "clearmr reproduce snraware-table2 --scale tiny -o table2/"
-RESULTS, TABLE = "results.json", "table.md"
 
 
 def run(
@@ -33,6 +33,10 @@ def run(
     ] = None,
     model: Annotated[str | None, typer.Option(help="For tables that measure a trained model: which.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only runs whose name begins so; may be repeated.")] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Copy table and pictures there (docs/results), named by table and scale; also without NAME."),
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Say what can be reproduced, and stop.")] = False,
     seed: common.Seed = 0,
     device: common.Device = "auto",
@@ -43,11 +47,16 @@ def run(
     """Make one table of a paper again, and print it beside the paper's own numbers.
 
     Runs go side by side, one on each of --threads CPU threads (or each GPU). A stopped command goes on with --resume.
+
+    A run that is there already, into the documentation: [b]clearmr reproduce -o table2/ --keep docs/results[/b]
     """
     from clearmr import reproduce
 
     if show_list:
         _list(as_json)
+        return
+    if name is None and out is not None and keep is not None:
+        _keep(out, keep, quiet)
         return
     if name is None or out is None:
         raise InputError("a table's name and -o FOLDER", "one of them missing", "see clearmr reproduce --list")
@@ -67,9 +76,12 @@ def run(
         )
         results = _run(table, options)
     value = {**dataclasses.asdict(results), "seconds": clock.seconds()}
-    value |= {"provenance": common.provenance(seed=seed, device=used, **common.inputs(data or []))}
+    origin = common.provenance(seed=seed, device=used, **common.inputs(data or []), **machine.made_with())
+    value |= {"provenance": origin}
     _write(results, value, out)
     _say(results, value, out, quiet, as_json)
+    if keep is not None:
+        _keep(out, keep, quiet)
 
 
 def _run(table: ModuleType, options: "Options") -> "Results":
@@ -84,15 +96,31 @@ def _run(table: ModuleType, options: "Options") -> "Results":
     return found
 
 
+def _keep(run: Path, docs: Path, quiet: bool) -> None:
+    for path in reproduce_keep.keep(run, docs):
+        common.say(f"{path}", quiet=quiet)
+
+
 def _list(as_json: bool) -> None:
     from clearmr import reproduce
 
-    found = {name: reproduce.room(name).ABOUT for name in reproduce.REPRODUCTIONS}
+    found = [_entry(name) for name in reproduce.REPRODUCTIONS]
     if as_json:
-        common.emit([{"name": name, "about": about} for name, about in found.items()])
+        common.emit(found)
         return
-    for name, about in found.items():
-        typer.echo(f"{name}  {about}")
+    for entry in found:
+        typer.echo(entry["name"])
+        for key in ("about", "data", "tiny", "result"):
+            typer.echo(f"    {key:8}{entry[key] or '-'}")
+
+
+def _entry(name: str) -> dict[str, Any]:
+    """A table by its name: what it is, what data it needs, how long it takes, and whether its result is kept."""
+    from clearmr import reproduce
+
+    room = reproduce.room(name)
+    said = {key.lower(): getattr(room, key, "") for key in ("ABOUT", "DATA", "TINY")}
+    return {"name": name, **said, "result": reproduce_keep.result_of(name, reproduce.SCALES)}
 
 
 def _check_folder(out: Path, resume: bool) -> None:
@@ -120,7 +148,7 @@ def _write(results: "Results", value: dict[str, Any], out: Path) -> None:
 
     common.write_json(value, out / RESULTS, force=True)
     with files.whole_file(out / TABLE, force=True) as temporary:
-        temporary.write_text(markdown(results), encoding="utf-8")
+        temporary.write_text(f"{markdown(results)}\n{reproduce_keep.made(value)}\n", encoding="utf-8")
 
 
 def _say(results: "Results", value: dict[str, Any], out: Path, quiet: bool, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from clearmr.reproduce.published import DEFORMED2SELF_COLUMNS, DEFORMED2SELF_TAB
 from clearmr.reproduce.results import Cell, Check, Results, Spread, Table
 
 ABOUT = "Deformed2Self, Table 1: PSNR and SSIM of eleven methods by noise, on a phantom and a cine"
+DATA = "a simulated phantom; the cine with --data FOLDER (PNG frames, or one series)"
+TINY = "some core-hours"
 NOTES = (
     "Data differ from the paper's: PINCAT-like, not the original (drawn anew, NCAT being under a licence of its own; "
     "128 x 128 pixels of 1.5 mm, 0 to 1, the middle frame as target). The paper's cine is ACDC's, 100 subjects at ED "

@@ -12,6 +12,8 @@ from clearmr.reproduce.published import DEFORMED2SELF_TABLE2
 from clearmr.reproduce.results import Cell, Check, Results
 
 ABOUT = "Deformed2Self, Table 2: without single-image denoising, without registration, inside the heart"
+DATA = "a simulated phantom; the cine with --data FOLDER (PNG frames, or one series)"
+TINY = "some core-hours"
 NOTES = (
     "Data differ from the paper's (ACDC, Gaussian and Rician 10 %, mean over 100 subjects, the heart drawn by hand): "
     "PINCAT-like, not the original, whose own mask of both ventricles and their walls is the region; and the one cine "

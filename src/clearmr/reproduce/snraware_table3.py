@@ -10,6 +10,8 @@ from clearmr.reproduce.heart import BLOOD, MYOCARDIUM, Heart, Scan, perfusion, r
 from clearmr.reproduce.results import Cell, Results, Spread
 
 ABOUT = "SNRAware, Table 3: SNR and CNR gains in real-time cine and perfusion, by pseudo-replicas"
+DATA = "simulated"
+TINY = "minutes on 2 cores"
 CINE, PERFUSION = "real-time cine, R=5", "perfusion, R=4"
 FIRST_SEED = 400  # of subjects that are in no training
 NOTES = (
