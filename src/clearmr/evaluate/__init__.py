@@ -3,6 +3,7 @@ image; volumetry."""
 
 from clearmr.evaluate.brain_mask import brain_mask
 from clearmr.evaluate.denoiser_replicas import before_and_after, denoiser_gains, denoiser_replicas
+from clearmr.evaluate.diffusion import DtiMaps, dti_errors, fit_dti, synthesised, white_matter
 from clearmr.evaluate.label_names import LABEL_NAMES
 from clearmr.evaluate.metrics import evaluate
 from clearmr.evaluate.noise_level import NoiseEstimate, estimate_noise_sd
@@ -22,6 +23,7 @@ from clearmr.evaluate.regions import (
     region_gains,
 )
 from clearmr.evaluate.removed_noise import removed_noise
+from clearmr.evaluate.sharpness import sharpness
 from clearmr.evaluate.snr_units import MAX_SNR, SnrUnitFigures, in_snr_units
 from clearmr.evaluate.statistics import PairedTest, paired_t_test, weighted_kappa, wilcoxon
 from clearmr.evaluate.tissues import TISSUES, segment_tissues
@@ -32,6 +34,7 @@ __all__ = [
     "MAX_SNR",
     "TISSUES",
     "ContrastGain",
+    "DtiMaps",
     "NoiseEstimate",
     "Overlap",
     "PairedTest",
@@ -46,8 +49,10 @@ __all__ = [
     "denoiser_gains",
     "denoiser_replicas",
     "dice",
+    "dti_errors",
     "estimate_noise_sd",
     "evaluate",
+    "fit_dti",
     "g_from_replicas",
     "in_snr_units",
     "label_masks",
@@ -57,8 +62,11 @@ __all__ = [
     "region_gains",
     "removed_noise",
     "segment_tissues",
+    "sharpness",
+    "synthesised",
     "volumes_ml",
     "volumetry",
     "weighted_kappa",
+    "white_matter",
     "wilcoxon",
 ]

@@ -11,7 +11,8 @@ from clearmr.scan import SnrImage
 
 BRIGHTEST = 0.995  # quantile of the SNR that stands for the image's brightest parts
 SAMPLE = 10**6
-WORDS = {"snr": "an SNR of its brightest parts", "g": "a g-factor", "matrix": "a matrix size"}
+WORDS = {"snr": "an SNR of its brightest parts", "g": "a g-factor", "matrix": "a matrix size", "contrast": "a contrast"}
+DARK, BRIGHT, OBJECT = 0.1, 0.9, 3.0  # quantiles of the SNR over OBJECT: their ratio is the contrast
 
 
 def brightest_snr(image: SnrImage) -> float:
@@ -22,10 +23,10 @@ def brightest_snr(image: SnrImage) -> float:
 
 
 def outside(image: SnrImage, card: Mapping[str, Any]) -> list[str]:
-    """A warning for each of "snr", "g" and "matrix" that the card's "range" (least, most) leaves out."""
+    """A warning for each of "snr", "g", "matrix" and "contrast" that the card's "range" (least, most) leaves out."""
     trained = card.get("range", {})
     warnings = []
-    for key, (least, most) in ((key, _measured(key, image)) for key in WORDS if key in trained):
+    for key, (least, most) in ((key, measured(key, image)) for key in WORDS if key in trained):
         low, high = trained[key]
         if least < low or most > high:
             found = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
@@ -36,14 +37,27 @@ def outside(image: SnrImage, card: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def _measured(key: str, image: SnrImage) -> tuple[float, float]:
+def measured(key: str, image: SnrImage) -> tuple[float, float]:
+    """(least, most) of "snr", "g", "matrix" or "contrast" of an image."""
     if key == "matrix":
         return float(min(image.image.shape[2:])), float(max(image.image.shape[2:]))
+    if key == "contrast":
+        contrast = _contrast(image)
+        return contrast, contrast
     if key == "snr":
         snr = brightest_snr(image)
         return snr, snr
     g = _sampled(image.gmap).float()
     return float(torch.quantile(g, 1 - BRIGHTEST)), float(torch.quantile(g, BRIGHTEST))
+
+
+def _contrast(image: SnrImage) -> float:
+    """Bright over dark parts of the object; 1 where there is none."""
+    values, told = _sampled(image.image), _sampled(image.noise_sd.expand(image.image.shape))
+    inside = values.abs()[values.abs() > OBJECT * told].float()
+    if not len(inside):
+        return 1.0
+    return float(torch.quantile(inside, BRIGHT) / torch.quantile(inside, DARK).clamp_min(1e-20))
 
 
 def _sampled(values: Tensor) -> Tensor:

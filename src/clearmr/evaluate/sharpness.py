@@ -1,0 +1,48 @@
+"""How sharp an image is against a reference, by its gradients. Volumes (z, y, x) or series of them, one unit for both.
+
+Two figures, since noise has gradients too: the ratio of gradient energies (1: as much; above it a noisy image, below a
+blurred one), and the share of the reference's own gradients that is there (the slope of a regression of gradient on
+gradient), which noise that is independent of the reference leaves alone.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from clearmr.errors import InputError
+
+
+def sharpness(
+    reference: Tensor | np.ndarray,
+    test: Tensor | np.ndarray,
+    mask: Tensor | np.ndarray | None = None,
+    *,
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> dict[str, float]:
+    """gradient_energy, sum |grad test|^2 / sum |grad reference|^2; edges, sum grad test . grad reference / the same.
+
+    Both 1 for equal images; (..., z, y, x), magnitudes of complex ones; mask broadcastable, nonzero inside; spacing
+    in mm. Raises InputError for different shapes, or a reference that is flat inside the mask.
+    """
+    ref, tst = (_array(values) for values in (reference, test))
+    if ref.shape != tst.shape:
+        raise InputError(f"an image of the reference's shape {ref.shape}", str(tst.shape), "resample one of them first")
+    inside = np.ones(ref.shape, bool) if mask is None else np.broadcast_to(_array(mask) != 0, ref.shape)
+    first, second = (gradient(values, spacing)[:, inside] for values in (ref, tst))
+    energy = float((first**2).sum())
+    if not energy > 0 or not math.isfinite(energy):
+        raise InputError("a reference with edges in the mask", "a flat one, or an empty mask", "give another")
+    return {"gradient_energy": float((second**2).sum()) / energy, "edges": float((first * second).sum()) / energy}
+
+
+def gradient(image: np.ndarray, spacing: tuple[float, float, float]) -> Float[np.ndarray, "axis *shape"]:
+    """Central differences along z, y and x per mm; none along an axis of one voxel."""
+    axes = [axis for axis in (-3, -2, -1) if image.shape[axis] > 1]
+    return np.stack([np.gradient(image, spacing[axis], axis=axis) for axis in axes])
+
+
+def _array(image: Tensor | np.ndarray) -> np.ndarray:
+    values = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
+    return np.abs(values).astype(np.float64) if values.dtype != bool else values
