@@ -1,11 +1,11 @@
-"""`clearmr simulate`: a raw scan of a phantom or of an image, written as MRD; or noise laid on the image itself."""
+"""`clearmr simulate`: a raw scan of a phantom or of an image, written as MRD; noise laid on the image itself; DWI."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common, simulate_image
+from clearmr.cli import common, simulate_dwi, simulate_image
 from clearmr.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ EXAMPLE = "clearmr simulate cine -o cine.h5 --acceleration 4"
 
 
 def run(
-    scene: Annotated[str, typer.Argument(help="phantom, cine, brain, pincat, or an image file (NIfTI, npz, npy).")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5); an image file with --image-noise.")],
+    scene: Annotated[str, typer.Argument(help="phantom, cine, brain, pincat, dwi, or an image (NIfTI, npz, npy).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="MRD file (.h5); an image with --image-noise, and of dwi.")],
     coils: Annotated[int, typer.Option(help="Receiver coils.")] = 8,
     acceleration: Annotated[str, typer.Option(help="R, or R1xR2 for 3D.")] = "1",
     noise_sd: Annotated[
@@ -39,6 +39,10 @@ def run(
     image_noise: Annotated[
         str | None, typer.Option(help="No scan: noise on the image, gaussian:SD, rician:SD or poisson:COUNTS.")
     ] = None,
+    directions: simulate_dwi.Directions = None,
+    bvalue: simulate_dwi.BValue = None,
+    repeats: simulate_dwi.Repeats = None,
+    misalign: simulate_dwi.Misalign = None,
     truth: Annotated[Path | None, typer.Option(help="Write the noise-free image here too (.npz, .nii.gz).")] = None,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -47,7 +51,19 @@ def run(
     """Simulate a multi-coil scan with correlated receiver noise and a noise scan, and write it as MRD.
 
     With --image-noise there is no scan: the image's magnitude, its peak made 1, gets noise of that level as it is.
+    dwi: diffusion-weighted magnitudes of a head whose tensors are known, with Rician noise, as NIfTI.
     """
+    of_dwi = {"directions": directions, "bvalue": bvalue, "repeats": repeats, "misalign": misalign}
+    if scene == simulate_dwi.SCENE and not Path(scene).exists():
+        scans = {"coils": (coils, 8), "acceleration": (acceleration, "1"), "frames": (frames, None), "acs": (acs, 24)}
+        scans |= {"contrast": (contrast, None), "image-noise": (image_noise, None)}
+        scans |= {"partial-fourier": (partial_fourier, 1.0)}
+        simulate_dwi.write(
+            out, matrix=matrix, noise_sd=noise_sd, snr=snr, variety=variety, **of_dwi,
+            refused=scans, truth=truth, seed=seed, force=force, quiet=quiet,
+        )  # fmt: skip
+        return
+    _only_of_dwi(of_dwi, scene)
     raw = simulate_image.is_raw(out, image_noise)
     common.refuse_existing([out, *([truth] if truth else [])], force=force)
     factors = _factors(acceleration)
@@ -81,6 +97,12 @@ def run(
         formats.save(_truth(simulated, made), truth, force=force)
     shape = common.shape(simulated.scan.kspace)
     common.say(f"{out}: k-space {shape} (frame, coil, k2, k1, k0), R = {acceleration}", quiet=quiet)
+
+
+def _only_of_dwi(given: dict[str, Any], scene: str) -> None:
+    asked = ", ".join(f"--{name}" for name, value in given.items() if value is not None)
+    if asked:
+        raise InputError("these options of the scene dwi", f"{asked} beside {scene}", "leave that out, or simulate dwi")
 
 
 def _factors(text: str) -> tuple[int, int]:
