@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common
+from clearmr.cli import common, evaluate_dti
 from clearmr.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ def run(
         list[Path] | None, typer.Option(help="Label map to judge, one per image; may be repeated.")
     ] = None,
     names: Annotated[str | None, typer.Option(help="Name the labels: fsl-fast, fsl-first or freesurfer.")] = None,
+    dti: evaluate_dti.Dti = False,
+    bvals: evaluate_dti.BVals = None,
+    bvecs: evaluate_dti.BVecs = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here instead of stdout.")] = None,
     complex_difference: Annotated[
         bool, typer.Option("--complex", help="Count complex differences, not those of magnitudes.")
@@ -42,9 +45,12 @@ def run(
     common.refuse_existing([out] if out else [], force=force)
     tests, maps = [*(test or []), *(more or [])], test_labels or []
     _check(reference, tests, reference_labels, maps, tissues)
+    _check_dti(dti, reference, bvals or bvecs)
     results: list[dict[str, Any]] = [{"test": str(path)} for path in tests or maps]
     if reference:
         _add_figures(results, reference, tests, mask, complex_difference)
+    if reference and dti:
+        _add_dti(results, reference, tests, (bvals, bvecs), mask)
     if reference and tissues:
         _add_tissues(results, reference, tests, mask, contrast)
     if reference_labels:
@@ -70,6 +76,28 @@ def _check(reference: Path | None, tests: list[Path], labels: Path | None, maps:
         raise InputError(f"a --test-labels for each of {len(tests)} image(s)", str(len(maps)), "give as many")
     if tissues and (labels or not reference):
         raise InputError("--tissues of images, without label maps", "other options", "run it once for each")
+
+
+def _check_dti(dti: bool, reference: Path | None, gradients: Path | None) -> None:
+    if dti and not reference:
+        raise InputError("--dti of images, with --reference and --test", "no reference", "name both")
+    if gradients and not dti:
+        raise InputError("--bvals and --bvecs with --dti", "no --dti", "add it, or leave them out")
+
+
+def _add_dti(
+    results: list[dict[str, Any]],
+    reference: Path,
+    tests: list[Path],
+    gradients: tuple[Path | None, ...],
+    mask: Path | None,
+) -> None:
+    """Tensors of all images inside one mask: the given one, or the reference's foreground."""
+    truth, images = _loaded(reference), [_loaded(path) for path in tests]
+    inside = None if mask is None else _inside(mask)
+    found = evaluate_dti.figures(truth, images, reference, *gradients, inside)
+    for result, figures in zip(results, found, strict=True):
+        result["dti"] = figures
 
 
 def _add_figures(
