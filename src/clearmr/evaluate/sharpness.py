@@ -45,4 +45,6 @@ def gradient(image: np.ndarray, spacing: tuple[float, float, float]) -> Float[np
 
 def _array(image: Tensor | np.ndarray) -> np.ndarray:
     values = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
-    return np.abs(values).astype(np.float64) if values.dtype != bool else values
+    if values.dtype == bool:
+        return values
+    return (np.abs(values) if np.iscomplexobj(values) else values).astype(np.float64)
