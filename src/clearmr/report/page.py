@@ -28,10 +28,14 @@ def write_report(results: Path, out: Path, *, force: bool = False) -> Path:
     return Path(out)
 
 
-def render(results: Results, *, budget: int = BUDGET) -> str:
-    """The page as text, its pictures below `budget` bytes. The same results give the same text."""
+def render(results: Results, *, budget: int = BUDGET, home: str = "") -> str:
+    """The page as text, its pictures below `budget` bytes. The same results give the same text.
+
+    home  link to the page of the group that this scan is one of
+    """
     pictures = make_pictures(results, budget=budget)
     body = Template(_BODY.read_text(encoding="utf-8")).substitute(
+        home=f'<a href="{text(home)}">All scans</a> · ' if home else "",
         title=text(results.title),
         method=text(results.method),
         tone="care" if needs_care(results) else "calm",

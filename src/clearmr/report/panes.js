@@ -210,7 +210,7 @@ const startPanes = async (data) => {
     }
     addEventListener("beforeprint", () => setPlaying(false));
     viewer.style.setProperty("--aspect", String(data.aspect));
-    byId("controls").hidden = false;
+    byId("controls").hidden = byId("toolbar").hidden = false;
   }
   await layers.load();
   wire();

@@ -89,7 +89,7 @@ def viewer(
     pictures: Pictures, panes: Sequence[Pane], *, label: str = "Images", swap_all: str = "Before / after"
 ) -> str:
     """The HTML of the panes and all their controls; one on a page. Needs `style`, `script` and `data` there too."""
-    return Template(_read("panes.html")).substitute(
+    return Template(read("panes.html")).substitute(
         label=text(label),
         swap_all=text(swap_all),
         many=" many" if len(panes) > _MANY else "",
@@ -106,12 +106,12 @@ def data(pictures: Pictures, *, first: str, second: str) -> dict[str, Any]:
 
 def style(*more: str) -> str:
     """The CSS of panes, and of the files `more` of this folder."""
-    return "".join(_read(name) for name in (*STYLES, *more))
+    return "".join(read(name) for name in (*STYLES, *more))
 
 
 def script(*more: str) -> str:
     """The JavaScript of panes, and of the files `more` of this folder."""
-    return "".join(_read(name) for name in (*SCRIPTS, *more))
+    return "".join(read(name) for name in (*SCRIPTS, *more))
 
 
 def sigma_bar(name: str = "difference") -> str:
@@ -137,5 +137,6 @@ def _foot(kind: str, layer: str) -> str:
     return WINDOW if kind == "grey" else colour_bar_svg(GMAP, ["", ""], layer)
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """A file of this folder as text."""
     return (_HERE / name).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from clearmr.report.results import VERDICTS, Results
 from clearmr.report.tables import text
 
 SIGNS = {"fail": "✕", "caution": "!", "not run": "–", "pass": "✓"}
+DOUBTS = ("fail", "caution")  # verdicts that speak against a result
 _WORDS = {
     "fail": "do not trust this result before you know why",
     "caution": "look at what is marked",
@@ -45,7 +46,7 @@ def _css(verdict: str) -> str:
 
 def _counts(results: Results) -> str:
     verdicts = [check["verdict"] for check in results.trust]
-    return text(", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS[::-1] if v in verdicts) + ".")
+    return text(", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) + ".")
 
 
 def _check(check: Mapping[str, Any]) -> str:

@@ -44,10 +44,11 @@ def verdict(results: Results) -> str:
 
 
 def needs_care(results: Results) -> bool:
-    """Whether anything asks the reader to look twice: a warning, an uncertain noise level, odd statistics."""
+    """Whether anything asks for a second look: a warning, an uncertain noise level, odd statistics, a trust check."""
     sd, mean, tails = (finite(results.statistics.get(key)) for key in ("sd", "mean", "kurtosis"))
     odd = (sd or 0) > _MORE or abs(mean or 0) > _OFF or abs(tails or 0) > _TAILS
-    return bool(results.warnings) or results.noise_source in NOISE_CAUTION or odd
+    doubted = results.trust_verdict in ("fail", "caution")
+    return bool(results.warnings) or results.noise_source in NOISE_CAUTION or odd or doubted
 
 
 def _snr_words(results: Results) -> str:
