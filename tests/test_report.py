@@ -57,7 +57,7 @@ def make_results(shape: tuple[int, ...] = (3, 2, 24, 20), *, seed: int = 0, **va
 def save(results: Results, folder: Path) -> Path:
     """Write a results folder as the command line does."""
     folder.mkdir()
-    arrays = ("noisy", "denoised", "gmap", "noise_sd", "reference", "snr_before", "snr_after")
+    arrays = ("noisy", "denoised", "gmap", "noise_sd", "reference", "snr_before", "snr_after", "uncertainty")
     values = vars(results)
     (folder / "results.json").write_text(json.dumps({k: v for k, v in values.items() if k not in arrays}))
     np.savez(folder / "arrays.npz", **{k: values[k] for k in arrays if values[k] is not None})
