@@ -93,7 +93,7 @@ function showEnd() {
   keepTime();
   const readings = order();
   const open = readings.filter((reading) => !store.isWhole(state.record, reading)).length;
-  byId("end-title").textContent = open ? `${open} of ${readings.length} to be scored` : "All scored. Thank you.";
+  byId("end-title").textContent = open ? `${open} of ${readings.length} still open` : "All scored. Thank you.";
   byId("end-said").textContent = open
     ? "You can go back to them below, or stop here and go on later."
     : "Download the file with your scores and hand it over: this is all that leaves the page.";
@@ -168,8 +168,8 @@ async function resume(event) {
   store.save(record);
   begin(record.reader);
 }
-function list(id, pairs) {
-  byId(id).replaceChildren(...pairs.flatMap(([term, said]) => {
+function showKeys() {
+  byId("help").replaceChildren(...KEYS.flatMap(([term, said]) => {
     const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
     for (const [k, part] of term.split("  ").entries()) {
       if (k) dt.append(" ");
@@ -198,8 +198,15 @@ function wire() {
   });
   addEventListener("pagehide", keepTime);
   addEventListener("beforeunload", (event) => { if (!store.works() && !state.handed) event.preventDefault(); });
-  list("help", KEYS);
-  list("scale", study.items.map((item) => ["5", `${item.title}: ${item.best}. 1: ${item.worst}.`]));
+  showKeys();
+  byId("scale").replaceChildren(...study.items.map((item) => {
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = item.title;
+    row.append(head, ...[item.worst, item.best].map((words) => Object.assign(document.createElement("td"), { textContent: words })));
+    return row;
+  }));
 }
 wire();
 showStart();

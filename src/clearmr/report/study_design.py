@@ -22,6 +22,7 @@ KEY_FORMAT = "clearmr-study-key"
 VERSION = 1
 _LETTERS = np.array(list("abcdefghjkmnpqrstuvwxyz23456789"))
 MOST_READERS = 20
+MOST_SIDE_BY_SIDE = 6  # arms on one screen
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def draw(
     number is out of its range or a name comes twice.
     """
     _check(cases, arms, readers, repeat_share)
+    if side_by_side and len(arms) > MOST_SIDE_BY_SIDE:
+        raise InputError(f"{MOST_SIDE_BY_SIDE} arms or fewer side by side", str(len(arms)), "show one image at a time")
     generator = np.random.default_rng(seed)
     study = _tokens(generator, 1, 12)[0]
     places = [(case, arm) for case in range(len(cases)) for arm in range(len(arms))]
@@ -156,11 +159,12 @@ def _place(
     same = [k for k, reading in enumerate(readings) if case_of[reading.pictures[0]] == case]
     begin = readings.index(first)
 
-    def far(place: int) -> int:
-        return min(k - place + 1 if k >= place else place - k for k in same)
+    def far(place: int) -> float:
+        apart = min(k - place + 1 if k >= place else place - k for k in same)
+        return apart + 0.5 * (place > begin + 1)  # in the smallest studies: at least not the same picture at once
 
-    places = [k for k in range(max(begin + 1, len(readings) // 2), len(readings) + 1)]
-    enough = min(4, max(map(far, places)))
+    places = range(max(begin + 1, len(readings) // 2), len(readings) + 1)
+    enough = min(4.0, max(map(far, places)))
     return int(generator.choice([place for place in places if far(place) >= enough]))
 
 

@@ -36,14 +36,13 @@ function makePanel(study, holder, { onScore }) {
   function open(reading, scores) {
     Object.assign(state, { reading, scores, cell: 0 });
     cells = [];
-    const several = reading.pictures.length > 1;
     holder.replaceChildren(...study.items.map((item) => {
       const box = element("div", "", "item");
       const head = element("p");
       head.append(element("span", item.title));
       if (item.absent) head.append(element("span", "0 = none", "muted"));
       const sets = element("div", "", "sets");
-      sets.append(...reading.pictures.map((_, place) => row(item, place, several ? "ABCDEFGH"[place] : "")));
+      sets.append(...reading.pictures.map((_, place) => row(item, place, nameOf(place, reading.pictures.length))));
       const words = element("div", "", "words");
       words.append(element("span", `1 ${item.worst}`), element("span", `5 ${item.best}`));
       box.append(head, sets, words);

@@ -1,3 +1,6 @@
+// Names of pictures side by side, by place: none of them is a direction (A, P, L, R, S, I).
+const nameOf = (place, n) => (n > 1 ? "XYZUVWTQ"[place] : "");
+
 // The pictures of one reading: slices, frames, window and zoom are common to all of its panes.
 function makeViewer() {
   const byId = (id) => document.getElementById(id);
@@ -32,7 +35,7 @@ function makeViewer() {
     panes = [];
     const found = await Promise.all(tokens.map(loaded));
     if (mine !== opened) return; // the reader has gone on
-    panes = found.map(({ block, images }, place) => makePane(block, images, found.length > 1 ? "ABCDEFGH"[place] : ""));
+    panes = found.map(({ block, images }, place) => makePane(block, images, nameOf(place, found.length)));
     byId("panes").replaceChildren(...panes.map((pane) => pane.figure));
     begin(found[0].block);
     next.forEach((token) => loaded(token).catch(() => {}));
