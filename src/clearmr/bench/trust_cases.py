@@ -62,29 +62,37 @@ class Case:
 
 
 def cases(seed: int = 0, *, is_complex: bool = True) -> Iterator[Case]:
-    """The table of cases, right ones first."""
-    ones, bump = torch.ones(1, 1, 1, 1), g_bump()
+    """The table of cases on the Gaussian field, right ones first."""
+    ones, bump = torch.ones(1, 1, 1, 1), g_bump(SHAPE[2:])
     right = Wiener(field_power(), ones)
     noisy = noisy_field(ones, ones, seed, is_complex=is_complex)
-    yield Case("Wiener filter, white noise", True, noisy, right)
+    yield Case("right denoiser, white noise", True, noisy, right)
     on_bump = noisy_field(bump, bump, seed, is_complex=is_complex)
-    yield Case("Wiener filter, g-factor 1 to 2.5", True, on_bump, Wiener(field_power(), bump))
-    yield Case("blurs (Gaussian, 1.2 pixels more)", False, noisy, Faulty(right, _blurred, "blur"), ("residual_edges",))
-    yield Case("paints structure (stripes)", False, noisy, Faulty(right, _striped, "stripes"), ("pure_noise",))
-    yield Case("paints structure (dots)", False, noisy, Faulty(right, _dotted, "dots"), ("pure_noise",))
-    yield Case("sharpens", False, noisy, Faulty(right, _sharpened, "sharpen"), ("residual_edges",))
-    yield Case("returns its input", False, noisy, Faulty(right, _input, "input"), ("removed_noise",))
-    for factor, name in ((WRONG, "noise map x 1.5"), (1 / WRONG, "noise map / 1.5")):
-        told = dataclasses.replace(noisy, noise_sd=ones * factor)
-        yield Case(name, False, told, right, ("noise_level",))
+    yield Case("right denoiser, g-factor 1 to 2.5", True, on_bump, Wiener(field_power(), bump))
     flat = dataclasses.replace(on_bump, noise_sd=ones * bump.square().mean().sqrt(), gmap=ones)
     yield Case("g-factor 1 to 2.5 not told", False, flat, Wiener(field_power(), bump), ("noise_map",))
-    told = dataclasses.replace(noisy, noise_sd=bump / bump.square().mean().sqrt(), gmap=bump)
+    yield from faults(noisy, right)
+
+
+def faults(noisy: SnrImage, right: Denoiser) -> Iterator[Case]:
+    """Every fault of a denoiser, of what it is told, and of what it is given; `noisy` and `right` are right."""
+    for name, fault, check in (
+        ("blurs (by another 1.2 pixels)", _blurred, "error_left"),
+        ("paints stripes of one noise SD", _striped, "pure_noise"),
+        ("paints dots of four noise SDs", _dotted, "pure_noise"),
+        ("sharpens", _sharpened, "residual_pattern"),
+        ("returns its input", _input, "removed_noise"),
+        ("loses 5 % of the signal", _weakened, "signal"),
+    ):
+        yield Case(name, False, noisy, Faulty(right, fault, name), (check,))
+    for factor, name in ((WRONG, "noise map x 1.5"), (1 / WRONG, "noise map / 1.5")):
+        told = dataclasses.replace(noisy, noise_sd=noisy.noise_sd * factor)
+        yield Case(name, False, told, right, ("noise_level",))
+    bump = g_bump(tuple(noisy.image.shape[2:]))
+    told = dataclasses.replace(noisy, noise_sd=noisy.noise_sd * bump / bump.square().mean().sqrt(), gmap=bump)
     yield Case("g-factor 1 to 2.5 told, none there", False, told, right, ("noise_map",))
     before = dataclasses.replace(noisy, image=right(noisy).image)
     yield Case("denoised before", False, before, right, ("noise_level",))
-    half = Faulty(right, lambda image, out: 0.95 * out, "loses signal")
-    yield Case("loses 5 % of the signal", False, noisy, half, ("signal",))
 
 
 def field_power() -> Tensor:
@@ -97,10 +105,10 @@ def field_power() -> Tensor:
     return power
 
 
-def g_bump() -> Tensor:
+def g_bump(plane: tuple[int, ...]) -> Tensor:
     """A g map (1, 1, y, x) from 1 at the border to 2.5 in the middle."""
-    bump = torch.sin(torch.linspace(0, math.pi, SHAPE[-1]))
-    return (1 + 1.5 * bump[:, None] * bump)[None, None]
+    down, across = (torch.sin(torch.linspace(0, math.pi, n)) for n in plane)
+    return (1 + 1.5 * down[:, None] * across)[None, None]
 
 
 def noisy_field(scale: Tensor, noise_sd: Tensor, seed: int, *, is_complex: bool) -> SnrImage:
@@ -122,8 +130,8 @@ def _unit(generator: torch.Generator, is_complex: bool) -> Tensor:
 
 
 def _blurred(image: SnrImage, out: Tensor, sd: float = 1.2) -> Tensor:
-    frequency = torch.fft.fftfreq(out.shape[-1])
-    weight = torch.exp(-2 * (math.pi * sd * torch.hypot(frequency[:, None], frequency)) ** 2)
+    y, x = (torch.fft.fftfreq(n) for n in out.shape[-2:])
+    weight = torch.exp(-2 * (math.pi * sd * torch.hypot(y[:, None], x)) ** 2)
     return _kind(torch.fft.ifft2(torch.fft.fft2(out) * weight), out)
 
 
@@ -139,9 +147,12 @@ def _striped(image: SnrImage, out: Tensor) -> Tensor:
 
 def _dotted(image: SnrImage, out: Tensor) -> Tensor:
     """Dots of 3 x 3 pixels and four noise SDs, 32 pixels apart."""
-    n = torch.arange(out.shape[-1]) % 32
-    row = ((n >= 14) & (n < 17)).to(out.dtype)
-    return out + 4 * image.noise_sd * row[:, None] * row
+    y, x = (((torch.arange(n) % 32 >= 14) & (torch.arange(n) % 32 < 17)).to(out.dtype) for n in out.shape[-2:])
+    return out + 4 * image.noise_sd * y[:, None] * x
+
+
+def _weakened(image: SnrImage, out: Tensor) -> Tensor:
+    return 0.95 * out
 
 
 def _input(image: SnrImage, out: Tensor) -> Tensor:

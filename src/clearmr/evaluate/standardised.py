@@ -9,9 +9,11 @@ noise map. Less is no fault: it is noise that was left.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from clearmr.errors import InputError
@@ -21,10 +23,11 @@ from clearmr.scan import SnrImage
 
 Kind = Literal["complex", "real", "rician"]
 
-MOST_VOXELS = 1_000_000
+MOST_VOXELS = 500_000
 RICIAN_SNR = 3.0  # magnitudes are judged above it; below, what is removed holds the noise floor too
 TOLERANCE = {"measured": 0.02}  # how well noise_sd is known: of a noise scan; of an estimate or a user:
 _OTHERWISE = 0.05
+SMOOTHING = 1.0  # voxels, of the result before its gradient is taken
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class Standardised:
     def parts(self) -> int:
         return self.z.shape[0]
 
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Gradient in the plane of the result over noise_sd, smoothed; (frame, z, y, x)."""
+        total = np.zeros(self.used.shape, dtype=np.float32)
+        for part in self.after:
+            smooth = gaussian_filter(np.nan_to_num(part), (0, 0, SMOOTHING, SMOOTHING), truncate=3)
+            for axis in (2, 3):
+                if smooth.shape[axis] > 1:
+                    total += np.gradient(smooth, axis=axis) ** 2
+        return np.sqrt(total)
+
     def error_of_power(self, voxels: float) -> float:
         """Relative SD of the mean square of noise over so many voxels: sqrt(2 / independent values)."""
         return float(np.sqrt(2 * self.spectrum.repeats / max(self.parts * voxels, 1)))
@@ -68,7 +82,7 @@ def kind_of(noisy: SnrImage) -> Kind:
 
 
 def standardised(noisy: SnrImage, denoised: SnrImage, spectrum: NoiseSpectrum) -> Standardised:
-    """Both images over the noise, at most about a million voxels: the middle frames, then the middle slices.
+    """Both images over the noise, at most about half a million voxels: the middle frames, then the middle slices.
 
     Raises InputError where shapes differ or no voxel has noise and signal enough.
     """
@@ -98,7 +112,7 @@ def standardised(noisy: SnrImage, denoised: SnrImage, spectrum: NoiseSpectrum) -
 def middle(shape: tuple[int, ...], most: int = MOST_VOXELS) -> tuple[slice, ...]:
     """The middle frames, then the middle slices of (frame, z, y, x), about `most` voxels; planes stay whole."""
     places, size = [slice(None)] * 4, int(np.prod(shape))
-    for axis, least in ((0, 4), (1, 8)):
+    for axis, least in ((0, 4), (1, 4)):
         keep = min(shape[axis], max(least, int(shape[axis] * most / size)))
         start = (shape[axis] - keep) // 2
         places[axis] = slice(start, start + keep)

@@ -7,7 +7,6 @@ sampling errors, is told as a share of the noise's power: over 1 % is a caution,
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 from scipy.special import chdtri
 
 from clearmr.evaluate.checks import Check, above, not_run, worst
@@ -21,7 +20,6 @@ TITLES = {
     PLACES: "The worst place of what was removed",
 }
 STEEPEST = 0.05  # of the voxels: the edges
-SMOOTHING = 1.0  # voxels, of the result before its gradient is taken
 SHARE_CAUTION, SHARE_FAIL = 0.01, 0.10  # of the noise's power
 EDGE_FAIL = 1.5  # times the noise's power at edges: half as much structure as noise was removed there
 BANDS = 8
@@ -33,7 +31,7 @@ CHANCE = 0.01  # that any block of the image exceeds "worst"
 
 def residual_edges(standard: Standardised) -> Check:
     """Power removed at the steepest 5 % of the result's edges and in its flatter half, over the noise's power."""
-    gradient = edge_strength(standard)
+    gradient = standard.edges
     inside = gradient[standard.used]
     edge = standard.used & (gradient >= np.quantile(inside, 1 - STEEPEST))
     flat = standard.used & (gradient <= np.quantile(inside, 0.5))
@@ -49,15 +47,6 @@ def residual_edges(standard: Standardised) -> Check:
     said += ": no edges were taken" if verdict == "pass" else ": more than the noise, edges were blurred or made"
     figures = {"edges": at_edges, "flat": in_flat, "correlation": correlation, "voxels": [n_edge, n_flat]}
     return Check(EDGES, TITLES[EDGES], verdict, said, figures, {"edges caution": caution, "edges fail": fail})
-
-
-def edge_strength(standard: Standardised) -> np.ndarray:
-    """Gradient in the plane of the result over noise_sd, smoothed; (frame, z, y, x)."""
-    total = np.zeros(standard.used.shape, dtype=np.float32)
-    for part in standard.after:
-        smooth = gaussian_filter(np.nan_to_num(part), (0, 0, SMOOTHING, SMOOTHING))
-        total += sum(np.gradient(smooth, axis=axis) ** 2 for axis in (2, 3) if smooth.shape[axis] > 1)
-    return np.sqrt(total)
 
 
 @dataclass(frozen=True)

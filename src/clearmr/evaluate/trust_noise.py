@@ -16,7 +16,6 @@ from clearmr.evaluate.homogeneous import high_pass, kernels, overlap, robust_var
 from clearmr.evaluate.noise_spectrum import share_of
 from clearmr.evaluate.rician import magnitude_variance
 from clearmr.evaluate.standardised import RICIAN_SNR, Standardised
-from clearmr.evaluate.structure import edge_strength
 from clearmr.evaluate.trust_removed import ERRORS, G_EDGES, LEAST_VOXELS
 
 LEVEL, MAP = "noise_level", "noise_map"
@@ -26,6 +25,8 @@ SEEN = 0.02  # least share of the noise's variance that must pass the difference
 ERROR = 0.15  # relative sampling error of a block's SD, at the most
 SIDES = (8, 16, 32, 64, 128)
 FEW_BLOCKS = 12
+FLATTEST = (0.5, 0.2, 0.1, 0.05)  # shares of the voxels
+MANY, BLOCK_MANY = 2000, 400  # voxels that a small share must hold: of the image, of a part
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,15 @@ class _Detail:
     def error(self, voxels: float) -> float:
         return float(np.sqrt(self.overlap / (2 * max(self.values.shape[0] * voxels, 1))))
 
-    def sd(self, where: np.ndarray) -> float:
-        """SD of the noise over noise_sd in the flatter half of `where`."""
-        limit = np.quantile(self.edges[where], 0.5)
+    def sd(self, where: np.ndarray, flattest: float = 0.5) -> float:
+        """SD of the noise over noise_sd in the flattest share of `where`."""
+        limit = np.quantile(self.edges[where], flattest)
         return float(np.sqrt(robust_variance(self.values[:, where & (self.edges <= limit)])))
+
+    def least_sd(self, many: int) -> float:
+        """As `sd`, the least of several shares of at least `many` voxels: anatomy only adds."""
+        n = self.used.sum()
+        return min(self.sd(self.used, share) for share in FLATTEST if share == FLATTEST[0] or n * share >= many)
 
 
 def noise_checks(standard: Standardised) -> tuple[Check, Check]:
@@ -74,7 +80,7 @@ def _detail(standard: Standardised) -> _Detail | str:
     used = standard.used & _inner(standard.used.shape, differences) & _no_zeros_near(standard, differences)
     if used.sum() < 2 * LEAST_VOXELS:
         return f"only {int(used.sum())} voxels of signal away from borders"
-    return _Detail(values.astype(np.float32), used, edge_strength(standard), overlap(differences) / passed)
+    return _Detail(values.astype(np.float32), used, standard.edges, overlap(differences) / passed)
 
 
 def _inner(shape: tuple[int, ...], differences: dict[int, np.ndarray]) -> np.ndarray:
@@ -95,7 +101,7 @@ def _no_zeros_near(standard: Standardised, differences: dict[int, np.ndarray]) -
 
 def _level(standard: Standardised, detail: _Detail) -> Check:
     n = int(detail.used.sum())
-    found = detail.sd(detail.used)
+    found = detail.least_sd(MANY)
     error = ERRORS * detail.error(n / 2)
     verdict = _of_ratio(found, error)
     said = f"the image's finest detail holds {found:.2f} of the noise SD told of"
@@ -142,8 +148,8 @@ def noise_in_windows(standard: Standardised) -> float:
 def _map(standard: Standardised, detail: _Detail) -> Check:
     """Whether found over told is the same everywhere: in square parts of the image, and in ranges of g.
 
-    How far ln(found over told) spreads over the parts, beyond sampling error. Texture can only lift single parts: the
-    spread upwards counts half.
+    How far ln(found over told) of the parts spreads below and above their median, beyond sampling error. Texture lifts
+    parts: upwards counts half.
     """
     side = next((s for s in SIDES if detail.error(_voxels_of(detail, s) / 2) <= ERROR), SIDES[-1])
     rows = _blocks(detail, side)
@@ -151,17 +157,20 @@ def _map(standard: Standardised, detail: _Detail) -> Check:
         return not_run(MAP, TITLES[MAP], "too few voxels to tell the noise of one part from that of another")
     logs = np.log(np.maximum([row[0] for row in rows], 1e-6))
     chance = float(np.sqrt(np.mean([row[1] ** 2 for row in rows])))
-    low, middle, high = (float(q) for q in np.quantile(logs, (0.16, 0.5, 0.84)))
-    down, up = (float(np.sqrt(max(spread**2 - chance**2, 0.0))) for spread in (middle - low, high - middle))
-    off = float(np.exp(max(down, up / 2)))
+    low, base, high = (float(q) for q in np.quantile(logs, (0.16, 0.5, 0.84)))
+    down, up = (float(np.exp(np.sqrt(max(spread**2 - chance**2, 0.0)))) for spread in (base - low, high - base))
     error = ERRORS * chance / float(np.sqrt(2 * len(rows)))
     bands = _bands_of_g(standard, detail)
-    of_g = [_of_ratio(b["found"] / np.exp(middle), ERRORS * b["error"]) for b in bands]
-    verdict = worst([above(off, CAUTION + error, FAIL + error), *of_g])
-    said = f"over {len(rows)} parts of the image, noise found over noise told spreads by a factor of {off:.2f}"
+    of_g = [
+        above(float(np.exp(base)) / b["found"], CAUTION + ERRORS * b["error"], FAIL + ERRORS * b["error"])
+        for b in bands
+    ]
+    verdict = worst([above(max(down, up**0.5), CAUTION + error, FAIL + error), *of_g])
+    said = f"over {len(rows)} parts of the image, noise found over noise told is lower by a factor of {down:.2f} and "
+    said += f"higher by {up:.2f} than in the middle one"
     said += "" if verdict == "pass" else ": the noise map (g-factor map) has another shape than the noise"
-    figures = {"spread": off, "down": float(np.exp(down)), "up": float(np.exp(up)), "parts": len(rows), "side": side}
-    return Check(MAP, TITLES[MAP], verdict, said, {**figures, "by_gmap": bands}, _limits(error))
+    figures = {"down": down, "up": up, "parts": len(rows), "side": side, "by_gmap": bands}
+    return Check(MAP, TITLES[MAP], verdict, said, figures, _limits(error))
 
 
 def _voxels_of(detail: _Detail, side: int) -> float:
@@ -184,7 +193,7 @@ def _blocks(detail: _Detail, side: int) -> list[tuple[float, float]]:
                     detail.edges[:, :, y : y + side, x : x + side],
                     detail.overlap,
                 )
-                rows.append((part.sd(where), detail.error(n / 2)))
+                rows.append((part.least_sd(BLOCK_MANY), detail.error(n / 2)))
     return rows
 
 

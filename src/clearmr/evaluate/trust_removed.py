@@ -17,6 +17,7 @@ G_EDGES = (0.0, 1.25, 1.5, 2.0, 3.0, np.inf)
 LEAST_VOXELS = 500  # of a range of g
 LITTLE, NOTHING = 0.3, 0.1  # SD removed under which little, and practically nothing, was done: 9 and 1 % of the power
 ERRORS = 4.0  # sampling errors that are chance
+MEAN_CAUTION, MEAN_FAIL = 0.1, 0.1**0.5  # noise SDs: 1 and 10 % of the noise's power
 BEYOND = 0.0026998  # share of N(0, 1) beyond 3 SDs
 TAILS = 2.0  # times the fourth moment of the noise
 
@@ -49,7 +50,7 @@ def removed(standard: Standardised) -> Check:
         "kind": standard.kind,
     }
     limits = {"sd caution": caution, "sd fail": fail, "sd least": NOTHING, "fourth_moment caution": tails}
-    limits |= {"beyond_3_sd of noise": BEYOND, "mean error": mean_error}
+    limits |= {"beyond_3_sd of noise": BEYOND, "mean caution": MEAN_CAUTION, "mean fail": MEAN_FAIL}
     return Check(NAME, TITLE, worst(verdicts), _said(sd, mean, fourth, bands, verdicts), figures, limits)
 
 
@@ -61,7 +62,7 @@ def upper_limits(standard: Standardised, error: float) -> tuple[float, float]:
 def _of_mean(mean: float, floor: float, error: float) -> Any:
     """Noise has none; where the noise floor of magnitudes was taken away too, up to `floor`."""
     off = max(mean - max(floor, 0.0), -mean, 0.0) if floor else abs(mean)
-    return above(off, 0.02 + ERRORS * error, 0.1 + ERRORS * error)
+    return above(off, MEAN_CAUTION + ERRORS * error, MEAN_FAIL + ERRORS * error)
 
 
 def _by_g(standard: Standardised) -> list[dict[str, float]]:

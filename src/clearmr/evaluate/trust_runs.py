@@ -17,7 +17,7 @@ from clearmr.evaluate.checks import Check, above, below, not_run, worst
 from clearmr.evaluate.noise_spectrum import NoiseSpectrum
 from clearmr.evaluate.rician import RAYLEIGH_MEAN
 from clearmr.evaluate.standardised import Standardised, kind_of, standardised
-from clearmr.evaluate.structure import STEEPEST, edge_strength
+from clearmr.evaluate.structure import STEEPEST
 from clearmr.evaluate.trust_removed import ERRORS
 from clearmr.scan import SnrImage
 
@@ -159,7 +159,7 @@ def _error_left(trial: _Trial) -> Check:
     local = np.square(standard.z).sum(0) - standard.parts + 2 * follows.numpy()
     local = local / standard.parts
     used = standard.used
-    gradient = edge_strength(standard)
+    gradient = standard.edges
     edge = used & (gradient >= np.quantile(gradient[used], 1 - STEEPEST))
     (whole, error), (edges, edge_error) = (_mean_and_error(local[where], standard) for where in (used, edge))
     verdict = worst(
