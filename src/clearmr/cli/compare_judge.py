@@ -8,16 +8,23 @@ from clearmr import evaluate, road
 from clearmr.cli import compare_run
 from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
+from clearmr.evaluate.trust import trust
 from clearmr.scan import SnrImage
 
 FIGURES = ("psnr", "ssim", "nrmse", "mean_signal_ratio", "data_range")
+OF_CHECKS = {
+    "edges": ("residual_edges", "edges"),
+    "pure_noise": ("pure_noise", "left"),
+    "lesion": ("lesion", "kept"),
+    "error_left": ("error_left", "error"),
+}
 UNLIKE = 1.2  # of the mean signal, from which an image seems to be in another unit
 
 
 def judged(
     given: compare_run.Given, noisy: SnrImage, image: SnrImage, *, denoiser: Denoiser | None = None
 ) -> dict[str, Any]:
-    """Figures of `image`, made from `noisy`: see `compare_table.COLUMNS`. Raises InputError where shapes differ."""
+    """Figures of `image`, made from `noisy`, by the keys of `compare_table`. Raises InputError where shapes differ."""
     same_shape(noisy, image, "noisy image")
     if noisy.is_complex and not image.is_complex:  # of another tool: judged as what it is
         noisy = dataclasses.replace(noisy, image=noisy.image.abs())
@@ -62,11 +69,7 @@ def _trust(noisy: SnrImage, image: SnrImage, denoiser: Denoiser | None, seed: in
     """Every check with its verdict, worst first. A method that learns for long is not run again for them."""
     again = None if denoiser is None or _slow(denoiser) else denoiser
     card = getattr(denoiser, "card", {})
-    trust = getattr(evaluate, "trust", None)
-    if trust is None:
-        return []
-    checks = trust(noisy, image, denoiser=again, card=card, seed=seed)
-    return [dataclasses.asdict(check) for check in checks]
+    return [check.as_dict() for check in trust(noisy, image, denoiser=again, card=card, seed=seed)]
 
 
 def _slow(denoiser: Denoiser) -> bool:
@@ -76,7 +79,14 @@ def _slow(denoiser: Denoiser) -> bool:
 
 
 def _of_trust(checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"verdict": checks[0]["verdict"] if checks else None}
+    """The worst verdict, and of some checks the figure that stands in the table."""
+    found = {key: _figure(checks, *where) for key, where in OF_CHECKS.items()}
+    return {"verdict": checks[0]["verdict"] if checks else None, **found}
+
+
+def _figure(checks: Sequence[dict[str, Any]], name: str, figure: str) -> float | None:
+    """A figure of the check of that name; None where it was not run."""
+    return next((check["figures"].get(figure) for check in checks if check["name"] == name), None)
 
 
 def noisy_row(given: compare_run.Given, noisy: SnrImage) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def render(comparison: Comparison, *, budget: int = BUDGET) -> str:
         ),
         shape=text(_shape(noisy, comparison)),
         shown=text(" ".join(describe(pictures.coding))),
+        trust=sections.section("checks", "Trust checks", _checks(comparison)),
         notes=sections.section("notes", "Notes", _list(comparison.notes)),
         provenance=sections.section("provenance", "Provenance", tables.pairs(comparison.provenance)),
     )
@@ -145,6 +146,23 @@ def _cell(row: Row, column: Column, best: set[str]) -> str:
 def _legend(comparison: Comparison) -> str:
     said = [f"{column.head}: {column.about}." for column in compare_table.shown(comparison.rows) if column.about]
     return f"<details><summary>What the columns mean</summary>{_list(said)}</details>"
+
+
+def _checks(comparison: Comparison) -> str:
+    """For each denoiser its checks, the worst first; those with a fault are open."""
+    rows = {str(row["name"]): row for row in comparison.rows}
+    return "".join(
+        _checks_of(name, rows[name].get("trust") or []) for name in comparison.names if rows[name].get("trust")
+    )
+
+
+def _checks_of(name: str, checks: Sequence[Mapping[str, Any]]) -> str:
+    lines = "".join(
+        f"<li>{badge(check['verdict'])}<span><b>{text(check['title'])}</b> {text(check['said'])}</span></li>"
+        for check in checks
+    )
+    summary = f"{badge(checks[0]['verdict'])} {text(name)}"
+    return f'<details class="checks"><summary>{summary}</summary><ul>{lines}</ul></details>'
 
 
 def _left_out(comparison: Comparison) -> str:

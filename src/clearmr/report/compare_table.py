@@ -24,9 +24,13 @@ COLUMNS = (
     Column("ssim", "SSIM", 4, 1, "of magnitudes, in the plane, 7 x 7 pixels"),
     Column("nrmse", "NRMSE", 4, -1, "root of the squared error over that of the squared reference"),
     Column("removed_sd", "removed SD", 2, 0, "SD of what was removed over the noise SD: at the most about 1"),
-    Column("structure", "structure", 2, -1, "anatomy in what was removed: 0 where it is noise alone"),
-    Column("pure_noise", "pure noise left", 2, -1, "SD of what is made of noise alone over its own: small is good"),
-    Column("verdict", "trust", about="the worst of the checks that need no reference"),
+    Column("edges", "at edges", 2, 0, "power removed at the result's edges over the noise's: above 1 edges were taken"),
+    Column("pure_noise", "noise left", 2, -1, "SD left of pure noise, in noise SDs"),
+    Column("lesion", "lesion kept", 2, 0, "share of the contrast of small lesions put in that is left"),
+    Column(
+        "error_left", "error", 2, -1, "root mean square error in noise SDs by Stein's estimate, no reference needed"
+    ),
+    Column("verdict", "trust", about="the worst of the checks that need no reference (compare.json has all of them)"),
     Column("seconds", "s", 1, 0, "wall time of denoising alone"),
     Column("memory_gb", "GB", 2, 0, "most memory of its process, libraries and image included"),
 )
@@ -61,6 +65,12 @@ def best(rows: Sequence[Row], column: Column) -> set[str]:
     return {max(values, key=lambda text: column.best * values[text])}
 
 
+def faults(row: Row) -> list[str]:
+    """What the trust checks have against a result, a sentence each."""
+    bad = [check for check in row.get("trust") or [] if check["verdict"] in ("fail", "caution")]
+    return [f"{check['verdict']}: {check['title']}: {check['said']}" for check in bad]
+
+
 def markdown(title: str, rows: Sequence[Row], left_out: Mapping[str, str], notes: Sequence[str]) -> str:
     """Title, table, who was left out and why, notes."""
     columns = shown(rows)
@@ -72,6 +82,7 @@ def markdown(title: str, rows: Sequence[Row], left_out: Mapping[str, str], notes
         marked = [f"**{text}**" if text in bold[c.key] else text for text, c in zip(cells, columns, strict=True)]
         lines.append(_line([str(row["name"]), *marked]))
     said = [f"* {name} left out: {reason}" for name, reason in left_out.items()] + [f"* {note}" for note in notes]
+    said += [f"* {row['name']}: {line}" for row in ranked(rows) for line in faults(row)]
     said += [f"* {column.head}: {column.about}." for column in columns if column.about]
     return "\n".join([*lines, "", *said]) + "\n"
 
