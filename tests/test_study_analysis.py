@@ -99,7 +99,7 @@ def test_repeats_tell_agreement_with_oneself_and_count_nowhere_else(tmp_path: Pa
 def test_the_words_for_kappa_are_the_papers() -> None:
     borders = {1.0: "almost perfect", 0.81: "almost perfect", 0.8: "substantial", 0.61: "substantial"}
     borders |= {0.6: "moderate", 0.41: "moderate", 0.4: "fair", 0.21: "fair", 0.2: "poor", 0.0: "poor"}
-    borders |= {-0.1: "worse than chance"}
+    borders |= {0.604: "moderate", -0.1: "worse than chance"}
     assert {kappa: study_statistics.words(kappa) for kappa in borders} == borders
 
 

@@ -75,7 +75,8 @@ def _of_folders(folders: Sequence[str]) -> Images:
         if not (name and equals and Path(folder).is_dir()):
             raise InputError("--arm NAME=FOLDER with an existing folder", given, "correct it")
     lists = [{p.name: p for p in sorted(Path(f).iterdir()) if _is_image(p)} for _, _, f in named]
-    odd = sorted(set().union(*lists) - set.intersection(*map(set, lists)))
+    everywhere = [name for name in lists[0] if all(name in arm for arm in lists)]
+    odd = sorted({name for arm in lists for name in arm} - set(everywhere))
     if odd or not lists[0]:
         found = f"{len(odd)} file(s) not in all of them, first {odd[0]}" if odd else "no image"
         raise InputError("the same file names in the folder of each arm", found, "add or remove files, or use --pairs")

@@ -46,7 +46,7 @@ def run(
     title: Annotated[str, typer.Option(help="Title of the page; the readers see it.")] = "Image quality study",
     key: Annotated[Path | None, typer.Option(help="Write the key here, not beside the page.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of all orders; drawn, and told in the key, if not given.")
+        int | None, typer.Option(help="Of all orders. Not given: drawn, and told in the key; nobody guesses it.")
     ] = None,
     force: common.Force = False,
     quiet: common.Quiet = False,

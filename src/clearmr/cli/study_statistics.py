@@ -142,8 +142,9 @@ def _kappa(both: Sequence[tuple[int, int]], weights: str) -> dict[str, Any]:
 
 
 def words(kappa: float) -> str:
-    """The paper's word: 0.21 to 0.40 is fair, and so on."""
-    return next((word for above, word in _WORDS if kappa > above or (above == 0 and kappa == 0)), "worse than chance")
+    """The paper's word, which goes by two digits: 0.21 to 0.40 is fair, and so on."""
+    digits = round(kappa, 2)
+    return next((word for above, word in _WORDS if digits > above), "poor" if digits == 0 else "worse than chance")
 
 
 def _repeats(one: Answers, weights: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The tables of an analysed reader study, as Markdown and as a page: like Tables S1 to S4 of Jung et al. 2022."""
 
 import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ body { max-width: 64rem; margin: 3rem auto; padding: 0 1.5rem; font: 16px/1.5 sy
 h1 { font-size: 1.7rem; } h2 { margin: 2.2rem 0 .6rem; font-size: 1.125rem; }
 div { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
-th, td { padding: .35rem .9rem .35rem 0; text-align: left; white-space: nowrap; border-bottom: 1px solid #dcdfe2; }
-thead th { color: #57616b; font-weight: 500; border-color: #9aa3ab; }
-tbody th { font-weight: 500; } tr.sub th { color: transparent; }
+th, td { padding: .35rem .9rem .35rem 0; text-align: left; white-space: nowrap; }
+tr.first > * { border-top: 1px solid #dcdfe2; }
+tr.more th { opacity: 0; }
+thead th { color: #57616b; font-weight: 500; }
+tbody th { font-weight: 500; }
 .care { padding: .6rem 1rem; background: #fdf1e3; border-left: 3px solid #9a4300; }
-@media (prefers-color-scheme: dark) { body { color: #e5e9ec; background: #14181b; } th, td { border-color: #2c343b; } thead th { color: #9ba6af; } .care { background: #2b2117; } }
+@media (prefers-color-scheme: dark) { body { color: #e5e9ec; background: #14181b; } tr.first > * { border-color: #2c343b; } thead th { color: #9ba6af; } .care { background: #2b2117; } }
 """  # noqa: E501
 
 
@@ -45,18 +48,21 @@ def page(found: Mapping[str, Any]) -> str:
 def _html(table: Table) -> str:
     caption, head, rows = table
     heads = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(row[0])}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(_line(row, first=k == 0 or rows[k - 1][0] != row[0]) for k, row in enumerate(rows))
     title = html.escape(caption)
     return f"<h2>{title}</h2><div><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
+def _line(row: Sequence[str], *, first: bool) -> str:
+    """A row; the heads of equal ones below one another are seen once, and read aloud always."""
+    head, *cells = map(html.escape, row)
+    rest = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr class="{"first" if first else "more"}"><th scope="row">{head}</th>{rest}</tr>'
+
+
 def _cell(words: str) -> str:
-    return words.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """One cell: no column of its own, no line break, no tag."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(words.split())).replace("|", "\\|")
 
 
 def _said(found: Mapping[str, Any]) -> Iterator[str]:
@@ -74,10 +80,10 @@ def _tables(found: Mapping[str, Any]) -> Iterator[Table]:
     yield "Scores", ["Item", "Reader", *found["arms"], *_test_heads(found)], [_row(found, row) for row in found["rows"]]
     agreement = [_agreement(found, row) for row in found["agreement"]]
     if agreement:
-        yield "Agreement between readers", ["Item", "Readers", "Kappa", "", "Equal scores", "Images"], agreement
+        yield "Agreement between readers", ["Item", "Readers", "Kappa", "In words", "Equal scores", "Images"], agreement
     repeats = [[_reader(row["reader"]), *_kappa(row)] for row in found["repeats"] if row["n"]]
     if repeats:
-        yield "The same image seen again", ["Reader", "Kappa", "", "Equal scores", "Scores"], repeats
+        yield "The same image seen again", ["Reader", "Kappa", "In words", "Equal scores", "Scores"], repeats
     answered = [_answered(row) for row in found["answered"]]
     yield "Answers", ["Reader", "Asked", "Missing", "Nothing to score", "Median time"], answered
 
