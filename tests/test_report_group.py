@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clearmr.cli import main
 from clearmr.errors import InputError
 from clearmr.report import render, write_group
 from test_report import Reader, make_results, save, text_of
@@ -79,14 +80,40 @@ def test_pages_that_are_there_are_kept_unless_forced(tmp_path: Path) -> None:
     assert len(list((tmp_path / "all_pages").iterdir())) == 2
 
 
+def test_the_command_takes_one_folder_or_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(folder) for folder in group(tmp_path)]
+    one, many = (str(tmp_path / name) for name in ("one.html", "many.html"))
+    assert main(["report", folders[0], "-o", one, "-q"]) == 0
+    assert main(["report", *folders, "-o", many]) == 0
+    assert "many_pages: 3 pages" in capsys.readouterr().err
+    assert not (tmp_path / "one_pages").exists() and len(list((tmp_path / "many_pages").iterdir())) == 3
+    (tmp_path / "many.html").unlink()
+    assert main(["report", *folders, "-o", many]) == 2 and "many_pages" in capsys.readouterr().err
+    assert main(["report", "-o", many]) == 2
+
+
 def test_trust_checks_come_first_the_worst_before_the_others() -> None:
     page = render(make_results(trust=CHECKS[::-1], warnings=[]))
     body = page[page.index("<body>") :]
-    words = ["<h1>", 'class="trust is-fail"', "A small lesion survives", "Signal kept", "SNR rises", "<canvas"]
+    words = [
+        "<h1>",
+        'class="trust"',
+        'class="badge is-fail"',
+        "A small lesion survives",
+        "Signal kept",
+        "SNR rises",
+        "<canvas",
+    ]
     places = [body.index(word) for word in words]
     assert places == sorted(places)
-    assert 'class="verdict care"' in page and "1 fail, 1 pass." in text_of(page)
-    assert "bias 0.0002" in text_of(page)
+    assert 'class="verdict care"' in page and "fail Trust checks: do not trust this result" in text_of(page)
+    assert "bias 0.0002" in text_of(page) and "61 % of its contrast is left." in text_of(page)
+
+
+def test_what_is_nested_in_a_check_is_told_apart() -> None:
+    figures = {"by_gmap": [{"g_low": 1.0, "sd": 0.9}, {"g_low": 2.0, "sd": 0.8}], "range": [1, 2]}
+    page = render(make_results(trust=[CHECKS[0] | {"figures": figures, "limits": {}}]))
+    assert "by gmap [g low 1; sd 0.9] [g low 2; sd 0.8]" in text_of(page) and "range 1, 2" in text_of(page)
 
 
 def test_folders_of_before_the_checks_are_shown_without_them() -> None:

@@ -52,16 +52,23 @@ def steps(done: Sequence[Mapping[str, Any]]) -> str:
     """The steps in order, each with every scale it recorded."""
     rows = "".join(
         f'<tr><th scope="row"><span class="count">{i}</span>{text(step.get("name", "step"))}</th>'
-        f"<td>{_scales(step)}</td></tr>"
+        f"<td>{scales({k: v for k, v in step.items() if k != 'name'})}</td></tr>"
         for i, step in enumerate(done, 1)
     )
     head = '<thead><tr><th scope="col">Step</th><th scope="col">Scales</th></tr></thead>'
     return f'<div class="scroll"><table class="steps">{head}<tbody>{rows}</tbody></table></div>' if rows else ""
 
 
-def _scales(step: Mapping[str, Any]) -> str:
-    scales = [f"<span><i>{text(label(key))}</i> {text(value)}</span>" for key, value in _flat(step) if key != "name"]
-    return f'<div class="scales">{"".join(scales)}</div>' if scales else "–"
+def scales(values: Mapping[str, Any]) -> str:
+    """Names and values in a line, mappings inside flattened, each mapping of a list in brackets; a dash for none."""
+    said = [f"<span><i>{text(label(key))}</i> {_list(value)}</span>" for key, value in _flat(values)]
+    return f'<div class="scales">{"".join(said)}</div>' if said else "–"
+
+
+def _list(value: Any) -> str:
+    if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        return " ".join(f"[{text(item)}]" for item in value)
+    return text(value)
 
 
 def metrics(values: Mapping[str, Any]) -> str:

@@ -22,17 +22,23 @@ def checks(results: Results) -> str:
     if not results.trust:
         return ""
     worst = results.trust_verdict
-    rows = "".join(_check(check) for check in ordered(results.trust))
+    given = ordered(results.trust)
+    doubts = "".join(_doubt(check) for check in given if check["verdict"] in DOUBTS)
+    fine = "".join(_fine(check) for check in given if check["verdict"] not in DOUBTS)
     return (
-        f'<section class="trust is-{_css(worst)}" aria-labelledby="trust">'
+        f'<section class="trust" aria-labelledby="trust">'
         f'<h2 id="trust">{badge(worst)} Trust checks: {text(_WORDS[worst])}</h2>'
-        f'<p class="counts">{_counts(results)}</p><ul>{rows}</ul>{_numbers(results)}</section>'
+        + (f'<ul class="doubts">{doubts}</ul>' if doubts else "")
+        + (f'<ul class="fine">{fine}</ul>' if fine else "")
+        + f"{_numbers(given)}</section>"
     )
 
 
-def badge(verdict: str) -> str:
-    """A verdict as a sign and a word: told apart without colour."""
-    return f'<span class="badge is-{_css(verdict)}"><span aria-hidden="true">{SIGNS[verdict]}</span> {verdict}</span>'
+def badge(verdict: str, *, short: bool = False) -> str:
+    """A verdict as a sign and a word: told apart without colour. `short`: the sign, the word for those who listen."""
+    word = f'<span class="unseen">{verdict}:</span>' if short else verdict
+    kind = f"badge is-{verdict.replace(' ', '-')}{' is-short' if short else ''}"
+    return f'<span class="{kind}"><span aria-hidden="true">{SIGNS[verdict]}</span> {word}</span>'
 
 
 def ordered(checks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -40,28 +46,29 @@ def ordered(checks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(checks, key=lambda check: VERDICTS.index(check["verdict"]))
 
 
-def _css(verdict: str) -> str:
-    return verdict.replace(" ", "-")
+def _doubt(check: Mapping[str, Any]) -> str:
+    return f"<li>{badge(check['verdict'])}<div><b>{text(check['title'])}.</b> {_said(check)}</div></li>"
 
 
-def _counts(results: Results) -> str:
-    verdicts = [check["verdict"] for check in results.trust]
-    return text(", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts) + ".")
+def _fine(check: Mapping[str, Any]) -> str:
+    return f"<li>{badge(check['verdict'], short=True)}<span>{text(check['title'])}</span></li>"
 
 
-def _check(check: Mapping[str, Any]) -> str:
-    return (
-        f'<li class="is-{_css(check["verdict"])}">{badge(check["verdict"])}'
-        f"<div><b>{text(check['title'])}</b> {text(check.get('said', ''))}</div></li>"
+def _said(check: Mapping[str, Any]) -> str:
+    said = str(check.get("said") or "")
+    return text(said[:1].upper() + said[1:])
+
+
+def _numbers(given: Sequence[Mapping[str, Any]]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{badge(check["verdict"])} {text(check["title"])}</th><td>{_said(check)}'
+        f"{_part('Found', check.get('figures'))}{_part('Limits', check.get('limits'))}</td></tr>"
+        for check in given
     )
+    head = '<thead><tr><th scope="col">Check</th><th scope="col">What was found, and the limits</th></tr></thead>'
+    table = f'<table class="steps">{head}<tbody>{rows}</tbody></table>'
+    return f"<details><summary>All checks with their figures and limits</summary>{table}</details>"
 
 
-def _numbers(results: Results) -> str:
-    rows = [
-        [check["title"], check.get("figures") or "–", check.get("limits") or "–"]
-        for check in ordered(results.trust)
-        if check.get("figures") or check.get("limits")
-    ]
-    if not rows:
-        return ""
-    return f"<details><summary>Figures and limits</summary>{tables.table(['Check', 'Found', 'Limits'], rows)}</details>"
+def _part(name: str, values: Any) -> str:
+    return f'<div class="part">{name}: {tables.scales(values)}</div>' if isinstance(values, Mapping) and values else ""
