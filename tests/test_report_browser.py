@@ -108,6 +108,30 @@ def test_the_wipe_follows_the_keys(still: Any) -> None:
     assert value(still, "#stage-left") == "Denoised"
 
 
+def test_the_wipe_and_the_zoomed_picture_follow_a_finger(pages: Callable[..., Any], series: str) -> None:
+    page = shown(pages(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}), series, reduced=True)
+    touch = page.context.new_cdp_session(page)
+
+    def swipe(selector: str, start: float, end: float) -> None:
+        page.locator(selector).scroll_into_view_if_needed()
+        box = page.locator(selector).bounding_box()
+        y = box["y"] + box["height"] / 2
+        for kind, share in (("touchStart", start), ("touchMove", (start + end) / 2), ("touchMove", end)):
+            points = [{"x": box["x"] + box["width"] * share, "y": y}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    page.tap("#zoom-in")
+    at = transforms(page).pop()
+    swipe('.pane[data-layer="denoised"] .frame', 0.5, 0.7)
+    assert len(transforms(page)) == 1 and transforms(page).pop()[4] > at[4] + 10
+    page.tap("#zoom-reset")
+    page.tap("[data-mode=wipe]")
+    swipe("#stage .frame", 0.5, 0.8)
+    assert clip(page) == pytest.approx(80, abs=1.5)
+    assert "noisy" in value(page, "#readout")
+
+
 def test_any_two_pictures_can_be_wiped(still: Any) -> None:
     still.click("[data-mode=wipe]")
     still.select_option("#first", "reference")

@@ -205,6 +205,7 @@ const startPanes = async (data) => {
       const pane = frame.closest(".pane");
       const clicked = () => pane?.dataset.swap && setSwapped([pane], !pane.classList.contains("swapped"));
       zoom.listen(frame, { clicked, taken: (event) => !pane && stage.taken(event, zoom.place) });
+      frame.addEventListener("pointerdown", readAt);
       frame.addEventListener("pointermove", readAt);
       frame.addEventListener("pointerleave", readAt);
     }
