@@ -85,6 +85,7 @@ def downloaded(page: Any, button: str, folder: Path) -> Path:
 
 def test_a_study_from_the_start_to_the_tables(page: Any, study: Path, tmp_path: Path) -> None:
     """Reader 1 scores all by keys; the file goes into `study analyse` and says what was pressed."""
+    pytest.importorskip("sklearn", reason="scikit-learn is absent")
     begin(page, study)
     key = study / "key.json"
     order = study_answers.read_key(key).orders[0]
