@@ -258,6 +258,11 @@ def test_an_existing_page_is_kept_unless_forced(tmp_path: Path) -> None:
     assert "Short-axis cine" in write_report(folder, out, force=True).read_text(encoding="utf-8")
 
 
+def test_a_g_factor_that_is_one_number_is_a_sentence_and_no_picture() -> None:
+    page = render(make_results(gmap=np.ones((1, 1, 1, 1), np.float32)))
+    assert 'data-layer="gmap"' not in page and "g-factor 1 everywhere" in text_of(page)
+
+
 def test_a_real_valued_image_is_shown_with_its_sign() -> None:
     results = make_results()
     real = replace(results, noisy=results.noisy.real - 3, denoised=results.denoised.real - 3)

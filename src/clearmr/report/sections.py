@@ -60,7 +60,8 @@ def shape(results: Results) -> str:
     kind = "complex" if np.iscomplexobj(results.noisy) else "real"
     counts = [f"{n} {name}{'s' if n > 1 else ''}" for n, name in ((frames, "frame"), (slices, "slice"))]
     size = " × ".join(number(float(s)) for s in results.spacing)
-    return f"{', '.join(counts)}, {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x)"
+    g = f", g-factor {number(float(results.gmap.flat[0]))} everywhere" if _one_g(results) else ""
+    return f"{', '.join(counts)}, {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x){g}"
 
 
 def strip(pictures: Pictures, results: Results) -> list[Pane]:
@@ -70,8 +71,10 @@ def strip(pictures: Pictures, results: Results) -> list[Pane]:
         Pane("noisy", "Noisy", "The image before denoising"),
         Pane("denoised", "Denoised", "The image after denoising, same window", "noisy", "Noisy (before)"),
         Pane("difference", "Difference / noise SD", removed),
-        Pane("gmap", "g-factor", "Map of the noise amplification", foot=_g_foot(pictures, results)),
     ]
+    if not _one_g(results):
+        foot = _map_foot(pictures.scales["gmap"], "gmap")
+        panes.append(Pane("gmap", "g-factor", "Map of the noise amplification", foot=foot))
     if results.reference is not None:
         panes.insert(2, Pane("reference", "Reference", "The reference image, same window"))
     if results.uncertainty is not None:
@@ -81,10 +84,9 @@ def strip(pictures: Pictures, results: Results) -> list[Pane]:
     return panes
 
 
-def _g_foot(pictures: Pictures, results: Results) -> str:
-    if np.ptp(results.gmap) == 0:
-        return f"{number(float(results.gmap.flat[0]))} everywhere"
-    return _map_foot(pictures.scales["gmap"], "gmap")
+def _one_g(results: Results) -> bool:
+    """Whether g is the same everywhere: a sentence says it better than a picture."""
+    return bool(np.ptp(results.gmap) == 0)
 
 
 def _map_foot(scale: Scale, name: str, unit: str = "") -> str:
