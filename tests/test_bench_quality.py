@@ -16,6 +16,7 @@ from clearmr import baselines, bench, formats, road
 from clearmr.bench import entrants, quality, quality_data, quality_real, quality_rows, quality_trust
 from clearmr.bench.quality_data import Sizes
 from clearmr.errors import InputError
+from clearmr.evaluate import lesion
 from clearmr.scan import SnrImage
 from cli_runs import done, halving_model, raw_file, scan
 
@@ -192,7 +193,7 @@ def test_a_single_raw_image_gets_noise(tmp_path: Path) -> None:
 def test_lesions_lie_apart_inside_the_object(shape: tuple[int, ...]) -> None:
     inside = torch.zeros(shape, dtype=torch.bool)
     inside[..., 4:, 4:-4] = True
-    lesions, shell = quality_trust.lesion_masks(inside)
+    lesions, shell = lesion.masks(inside)
     size = 9 if shape[1] == 1 else 19
     assert lesions[0].any() and int(lesions[0].sum()) % size == 0
     assert torch.equal(lesions, lesions[:1].expand(shape)) and not bool((lesions & shell).any())

@@ -20,6 +20,7 @@ BENCHES = (
     "deformed2self",
     "series",
     "quality",
+    "trust",
 )
 
 __all__ = ["BENCHES", "Options", "chosen", "run"]

@@ -13,13 +13,10 @@ from clearmr.bench.entrants import level, noise_like
 from clearmr.bench.quality_data import SEED, Sizes
 from clearmr.bench.timing import Options
 from clearmr.denoiser import Denoiser
+from clearmr.evaluate import lesion
 from clearmr.scan import SnrImage
 from clearmr.simulate import simulate
 
-CNR = 5.0  # of the lesions, in noise SDs
-RADIUS = 1.5  # voxels: a disc of 9 pixels in every frame of a series, a ball of 19 voxels in a volume
-INNER, OUTER = 2.5, 3.5  # voxels: the shell of background about a lesion
-SPACING = 9  # voxels between lesions
 OBJECT = 0.3  # of the largest magnitude: where lesions are put and means are taken
 SNRS = (5.0, 10.0, 20.0)
 ONE = level(1.0)
@@ -55,8 +52,8 @@ def rows(scene: Scene, options: Options, sizes: Sizes) -> list[dict[str, Any]]:
 
 def _figures(denoiser: Denoiser, scene: Scene, snr: float, draws: int) -> dict[str, float]:
     clean = snr * scene.clean
-    lesions, shell = lesion_masks(scene.inside)
-    raised = clean + lesions * CNR * clean / clean.abs().clamp_min(1e-6)
+    lesions, shell = lesion.masks(scene.inside)
+    raised = clean + lesions * lesion.CNR * clean / clean.abs().clamp_min(1e-6)
     smooth = smooth_areas(clean) & scene.inside
     found = []
     for draw in range(draws):
@@ -66,7 +63,7 @@ def _figures(denoiser: Denoiser, scene: Scene, snr: float, draws: int) -> dict[s
         removed = noisy - result
         found.append(
             (
-                float(added[lesions].mean() - added[shell].mean()) / CNR,
+                float(added[lesions].mean() - added[shell].mean()) / lesion.CNR,
                 float(result.abs()[scene.inside].mean() / raised.abs()[scene.inside].mean()),
                 spread(removed[scene.inside]),
                 spread(removed[smooth]),
@@ -92,38 +89,6 @@ def spread(removed: Tensor) -> float:
     return float((parts - parts.mean(0)).square().mean().sqrt())
 
 
-def lesion_masks(inside: Tensor) -> tuple[Tensor, Tensor]:
-    """Lesions wherever the object has room for them, and a shell of background about each; bool (frame, z, y, x).
-
-    Every frame of a series has them at the same places; none touches the object's edge or another.
-    """
-    seeds = torch.zeros(inside.shape, dtype=torch.bool)
-    edge = torch.ones_like(inside[:1])
-    edge[:, slice(1, -1) if inside.shape[1] > 1 else slice(None), 1:-1, 1:-1] = False
-    for z, y, x in _places(~grow(edge | ~inside.all(0, keepdim=True), OUTER)[0]):
-        seeds[:, z, y, x] = True
-    return grow(seeds, RADIUS), grow(seeds, OUTER) & ~grow(seeds, INNER)
-
-
-def _places(room: Tensor) -> list[tuple[int, int, int]]:
-    """Voxels (z, y, x) of `room`, the first that come, at least `SPACING` apart along one axis."""
-    left, found = torch.nonzero(room), []
-    while len(left):
-        found.append((int(left[0, 0]), int(left[0, 1]), int(left[0, 2])))
-        left = left[(left - left[0]).abs().max(1).values >= SPACING]
-    return found
-
-
-def grow(mask: Tensor, radius: float) -> Tensor:
-    """All voxels within `radius` of the mask: balls in volumes, discs where there is one slice."""
-    reach = int(radius)
-    z = torch.arange(-reach, reach + 1) if mask.shape[1] > 1 else torch.zeros(1)
-    r = torch.arange(-reach, reach + 1)
-    ball = (z[:, None, None] ** 2 + r[:, None] ** 2 + r**2) <= radius**2
-    padding = (ball.shape[0] // 2, reach, reach)
-    return F.conv3d(mask.float()[:, None], ball.float()[None, None], padding=padding)[:, 0] > 0.5
-
-
 def smooth_areas(clean: Tensor) -> Tensor:
     """Voxels about which the clean magnitude varies by less than one noise SD within 5 x 5."""
     planes = clean.abs().flatten(0, 1)[:, None]
@@ -132,7 +97,7 @@ def smooth_areas(clean: Tensor) -> Tensor:
 
 
 def _count(inside: Tensor) -> int:
-    lesions, _ = lesion_masks(inside)
+    lesions, _ = lesion.masks(inside)
     per = 9 if inside.shape[1] == 1 else 19
     return int(lesions[0].sum()) // per
 

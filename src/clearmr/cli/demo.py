@@ -53,7 +53,7 @@ def run(
     )
     judged = results.judge(
         noisy, denoised, title=f"{source.name}: the road, walked", model=summary, provenance=provenance,
-        reference=reference,
+        reference=reference, denoiser=denoiser, again=not raw, seed=seed,
     )  # fmt: skip
     page = _write(out, judged, noisy, denoised, reference, force)
     _say(judged, denoiser, denoised, quiet)

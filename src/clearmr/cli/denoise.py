@@ -62,6 +62,9 @@ def run(
         Path | None, typer.Option(help="deformed2self: write the fields of motion too, .npz or .nii.gz.")
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Write OUT_results/ and OUT_report.html too.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="All trust checks, as with --report: five more runs on a part.")
+    ] = False,
     device: common.Device = "auto",
     threads: common.Threads = 0,
     seed: common.Seed = 0,
@@ -116,7 +119,10 @@ def run(
         seed=seed, device=used, noise_source=noisy.noise_source, model=summary, **common.inputs(inputs)
     )
     denoised = dataclasses.replace(denoised, meta={**denoised.meta, "provenance": provenance})
-    judged = results.judge(noisy, denoised, title=f"{inputs[0].name}, denoised", model=summary, provenance=provenance)
+    judged = results.judge(
+        noisy, denoised, title=f"{inputs[0].name}, denoised", model=summary, provenance=provenance, denoiser=denoiser,
+        again=trust or (report and not results.takes_long(denoiser)), seed=seed,
+    )  # fmt: skip
     written = road.save(denoised, out, keep_complex=keep_complex, force=force)
     if fields is not None and motion is not None:
         written += denoise_series.write(motion, fields, denoised, provenance, force=force)
@@ -142,6 +148,8 @@ def _write_report(
 def _say(
     written: list[Path], denoised: "SnrImage", judged: dict[str, Any], seconds: float, quiet: bool, as_json: bool
 ) -> None:
+    from clearmr.cli import results
+
     common.say_warnings(denoised, quiet=quiet)
     done = denoised.meta["steps"][-1]
     if as_json:
@@ -152,6 +160,8 @@ def _say(
                 "noise_source": denoised.noise_source,
                 "method": judged["method"],
                 "removed_sd": judged["statistics"]["sd"],
+                "trust": judged["trust"],
+                "trust_verdict": judged["trust_verdict"],
                 "snr": judged["snr"],
                 "warnings": judged["warnings"],
                 "seconds": seconds,
@@ -164,8 +174,8 @@ def _say(
         f"removed {sd:.2f} of its SD, {seconds} s{_how(done)}",
         quiet=quiet,
     )
-    for path in written[1:]:
-        common.say(f"{path}", quiet=quiet)
+    for line in [*(str(path) for path in written[1:]), *results.trust_lines(judged)]:
+        common.say(line, quiet=quiet)
 
 
 def _how(done: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """The results folder that a report is made of: results.json and arrays.npz."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clearmr import evaluate, files, road
+from clearmr import baselines, evaluate, files, road
 from clearmr.cli import common
-from clearmr.denoiser import Denoiser
+from clearmr.denoiser import Denoiser, no_progress
 from clearmr.scan import SnrImage
 
 STATISTICS = ("kind", "voxels", "mean", "sd", "kurtosis", "parts", "histogram", "by_gmap")
@@ -21,9 +22,23 @@ def judge(
     model: dict[str, Any],
     provenance: dict[str, Any],
     reference: SnrImage | None = None,
+    denoiser: Denoiser | None = None,
+    again: bool = False,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """What results.json holds (see `clearmr.report.results.Results`). Raises InputError where nothing can be judged."""
+    """What results.json holds (see `clearmr.report.results.Results`). Raises InputError where nothing can be judged.
+
+    denoiser: what made the image, for the card of its model; again: run it five times more on a crop, for the trust
+    checks that need it.
+    """
     judged = evaluate.removed_noise(noisy, denoised)
+    checks = evaluate.trust(
+        noisy,
+        denoised,
+        denoiser=_quiet(denoiser) if again else None,
+        card={"name": getattr(denoiser, "name", "the model"), **getattr(denoiser, "card", {})},
+        seed=seed,
+    )
     done = road.steps(denoised)
     return {
         "title": title,
@@ -33,12 +48,36 @@ def judge(
         "method": next((str(step["method"]) for step in reversed(done) if step["name"] == "denoise"), "unknown"),
         "model": model,
         "statistics": {key: judged[key] for key in STATISTICS},
+        "trust": [check.as_dict() for check in checks],
+        "trust_verdict": evaluate.verdict_of(checks),
         "snr": {**judged["snr"], "noise_left": judged["noise_left"], "note": judged["note"]},
         "metrics": _metrics(noisy, denoised, reference),
         "steps": done,
         "spacing": list(noisy.spacing),
         "provenance": provenance,
     }
+
+
+def takes_long(denoiser: Denoiser) -> bool:
+    """Whether it learns from the image itself, for minutes or hours: then it is not run again unasked."""
+    if denoiser.name in baselines.BASELINES:
+        return bool(baselines.room(denoiser.name).LEARNS)
+    return hasattr(denoiser, "budget_s") or hasattr(denoiser, "of_repeats")
+
+
+def trust_lines(judged: dict[str, Any]) -> list[str]:
+    """The verdict, and what was said by each check that did not pass."""
+    counts = {v: sum(c["verdict"] == v for c in judged["trust"]) for v in ("pass", "caution", "fail", "not run")}
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    faults = [c for c in judged["trust"] if c["verdict"] in ("caution", "fail")]
+    return [f"trust: {judged['trust_verdict']} ({told})", *(f"  {c['verdict']}: {c['said']}" for c in faults)]
+
+
+def _quiet(denoiser: Denoiser | None) -> Denoiser | None:
+    """The denoiser without its progress, whose bar is gone."""
+    if denoiser is None or not hasattr(denoiser, "progress"):
+        return denoiser
+    return dataclasses.replace(denoiser, progress=no_progress)  # type: ignore[type-var]
 
 
 def write(

@@ -2,6 +2,7 @@
 image; volumetry."""
 
 from clearmr.evaluate.brain_mask import brain_mask
+from clearmr.evaluate.checks import Check
 from clearmr.evaluate.denoiser_replicas import before_and_after, denoiser_gains, denoiser_replicas
 from clearmr.evaluate.diffusion import DtiMaps, dti_errors, fit_dti, synthesised, white_matter
 from clearmr.evaluate.label_names import LABEL_NAMES
@@ -27,12 +28,14 @@ from clearmr.evaluate.sharpness import sharpness
 from clearmr.evaluate.snr_units import MAX_SNR, SnrUnitFigures, in_snr_units
 from clearmr.evaluate.statistics import PairedTest, paired_t_test, weighted_kappa, wilcoxon
 from clearmr.evaluate.tissues import TISSUES, segment_tissues
+from clearmr.evaluate.trust import trust, verdict_of
 from clearmr.evaluate.volumetry import Overlap, dice, volumes_ml, volumetry
 
 __all__ = [
     "LABEL_NAMES",
     "MAX_SNR",
     "TISSUES",
+    "Check",
     "ContrastGain",
     "DtiMaps",
     "NoiseEstimate",
@@ -64,6 +67,8 @@ __all__ = [
     "segment_tissues",
     "sharpness",
     "synthesised",
+    "trust",
+    "verdict_of",
     "volumes_ml",
     "volumetry",
     "weighted_kappa",

@@ -44,9 +44,23 @@ def ssim(reference: np.ndarray, test: np.ndarray, *, data_range: float, mask: np
     return float(np.mean(_inside(maps[inner], chosen)))
 
 
+def ssim_3d(reference: np.ndarray, test: np.ndarray, *, data_range: float, mask: np.ndarray | None = None) -> float:
+    """As `ssim`, of volumes: a window of 7 x 7 x 7 over (z, y, x), the mean over the frames and without a border of 3.
+
+    scikit-image's `structural_similarity` of the volume. Raises InputError for volumes under 7 voxels along an axis.
+    """
+    volumes = [a.reshape(-1, *a.shape[-3:]) for a in (reference, test)]
+    if min(volumes[0].shape[-3:]) < _WINDOW:
+        raise InputError("volumes of at least 7 x 7 x 7 for SSIM in 3D", str(reference.shape), "use SSIM of the planes")
+    maps = np.stack([_ssim_map(r, t, data_range) for r, t in zip(*volumes, strict=True)])
+    inner = (slice(None), *(slice(_WINDOW // 2, -(_WINDOW // 2)),) * 3)
+    chosen = None if mask is None else np.broadcast_to(mask, reference.shape).reshape(maps.shape)[inner]
+    return float(np.mean(_inside(maps[inner], chosen)))
+
+
 def _ssim_map(reference: np.ndarray, test: np.ndarray, data_range: float) -> np.ndarray:
     x, y = reference.astype(np.float64), test.astype(np.float64)
-    samples = _WINDOW**2
+    samples = _WINDOW**x.ndim
     unbiased = samples / (samples - 1)
     mean_x, mean_y = (uniform_filter(a, _WINDOW) for a in (x, y))
     var_x = unbiased * (uniform_filter(x * x, _WINDOW) - mean_x**2)
@@ -68,8 +82,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """All figures of `test` against `reference`, both (frame, z, y, x), complex or magnitude, in the same unit.
 
-    Keys, all numbers: psnr (None for equal images), ssim, nrmse, mean_signal_ratio, data_range (the largest |reference|
-    inside the mask: what PSNR and SSIM are counted against), voxels. Of two complex images PSNR and NRMSE count complex
+    Keys, all numbers: psnr (None for equal images), ssim, ssim_3d (None under 7 slices), nrmse, mean_signal_ratio, data_range
+    (the largest |reference| inside the mask: what PSNR and SSIM are counted against), voxels. Of two complex images PSNR and NRMSE count complex
     differences, SSIM and mean signal magnitudes; a complex image beside a magnitude one is taken as magnitude.
     mask: broadcastable, nonzero inside. Raises InputError where shapes differ, or for NaN or an empty mask.
     """
@@ -90,11 +104,18 @@ def evaluate(
     return {
         "psnr": found if math.isfinite(found) else None,
         "ssim": ssim(np.abs(ref), np.abs(tst), data_range=data_range, mask=inside),
+        "ssim_3d": _ssim_3d_or_none(np.abs(ref), np.abs(tst), data_range, inside),
         "nrmse": nrmse(ref, tst, mask=inside),
         "mean_signal_ratio": mean_signal_ratio(ref, tst, mask=inside),
         "data_range": data_range,
         "voxels": int(ref.size if inside is None else inside.sum()),
     }
+
+
+def _ssim_3d_or_none(ref: np.ndarray, tst: np.ndarray, data_range: float, inside: np.ndarray | None) -> float | None:
+    if min(ref.shape[-3:]) < _WINDOW:
+        return None
+    return ssim_3d(ref, tst, data_range=data_range, mask=inside)
 
 
 def _array(image: Tensor | np.ndarray) -> np.ndarray:

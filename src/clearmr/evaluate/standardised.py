@@ -67,7 +67,7 @@ class Standardised:
                     total += np.gradient(smooth, axis=axis) ** 2
         return np.sqrt(total)
 
-    def error_of_power(self, voxels: float) -> float:
+    def error_of_power(self, voxels: float | int) -> float:
         """Relative SD of the mean square of noise over so many voxels: sqrt(2 / independent values)."""
         return float(np.sqrt(2 * self.spectrum.repeats / max(self.parts * voxels, 1)))
 

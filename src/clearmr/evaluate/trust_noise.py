@@ -25,6 +25,7 @@ SEEN = 0.02  # least share of the noise's variance that must pass the difference
 ERROR = 0.15  # relative sampling error of a block's SD, at the most
 SIDES = (8, 16, 32, 64, 128)
 FEW_BLOCKS = 12
+WINDOWS = 0.7  # least of noise that is there, filtered: the flattest 2 % of white noise's patches hold 0.82 to 0.88
 FLATTEST = (0.5, 0.2, 0.1, 0.05)  # shares of the voxels
 MANY, BLOCK_MANY = 2000, 400  # voxels that a small share must hold: of the image, of a part
 
@@ -38,7 +39,7 @@ class _Detail:
     edges: np.ndarray
     overlap: float
 
-    def error(self, voxels: float) -> float:
+    def error(self, voxels: float | int) -> float:
         return float(np.sqrt(self.overlap / (2 * max(self.values.shape[0] * voxels, 1))))
 
     def sd(self, where: np.ndarray, flattest: float = 0.5) -> float:
@@ -109,7 +110,7 @@ def _level(standard: Standardised, detail: _Detail) -> Check:
     if verdict != "pass" and found < 1:
         windows = noise_in_windows(standard)
         figures |= {"found in windows": windows}
-        if 1 / CAUTION < windows < CAUTION:
+        if WINDOWS < windows < CAUTION:
             verdict = "caution"
             said += f", patches of 9 x 9 {windows:.2f}: the noise is there but not white, as in interpolated images"
         else:
@@ -165,7 +166,7 @@ def _map(standard: Standardised, detail: _Detail) -> Check:
         above(float(np.exp(base)) / b["found"], CAUTION + ERRORS * b["error"], FAIL + ERRORS * b["error"])
         for b in bands
     ]
-    verdict = worst([above(max(down, up**0.5), CAUTION + error, FAIL + error), *of_g])
+    verdict = worst([above(max(down, (down * up) ** 0.5), CAUTION + error, FAIL + error), *of_g])
     said = f"over {len(rows)} parts of the image, noise found over noise told is lower by a factor of {down:.2f} and "
     said += f"higher by {up:.2f} than in the middle one"
     said += "" if verdict == "pass" else ": the noise map (g-factor map) has another shape than the noise"

@@ -19,7 +19,7 @@ from clearmr.recon.grid import Axis, axes_of, read_out, readout_matrix, row_nois
 from clearmr.recon.lattice import Lattice, find_lattice
 from clearmr.recon.lowres import acs_kspace, low_resolution_images
 from clearmr.recon.maps import estimate_csm
-from clearmr.recon.phase_encoding import line_weights
+from clearmr.recon.phase_encoding import LineWeights, line_weights
 from clearmr.recon.unmix import gmap as gmap_of
 from clearmr.recon.unmix import unmixing
 from clearmr.recon.whitening import Whitening, whiten, whitening
@@ -227,6 +227,18 @@ def _steps(
             "encoded_matrix": [*encoding.encoded_matrix],
             "recon_matrix": [*encoding.recon_matrix],
             "scale": power**-0.5,
+            "band": _bands(lines, scan.readout, axes),
         }
     )
     return steps
+
+
+def _bands(lines: LineWeights, readout: tuple[int, int], axes: tuple[Axis, Axis, Axis]) -> list[list[float] | None]:
+    """Along z, y, x: least and greatest frequency of the lines used, and of the k-space array, in cycles per voxel."""
+    columns = torch.arange(*readout)
+    found: list[list[float] | None] = []
+    for axis, index in zip(axes, (lines.k2, lines.k1, columns), strict=True):
+        cycles = axis.frequency(index[axis.in_band(axis.frequency(index))]) * axis.step
+        known = axis.encoded > 1 and len(cycles) > 0
+        found.append([float(cycles.min()), float(cycles.max()), axis.encoded / 2 * axis.step] if known else None)
+    return found
