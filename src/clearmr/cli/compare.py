@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clearmr.cli import common, compare_entrants, denoise_series, machine
-from clearmr.errors import InputError
 
 if TYPE_CHECKING:
     from clearmr.cli.compare_folder import Folder
@@ -73,6 +72,7 @@ def run(
     used = common.set_up(device, threads)
     clock = common.Clock()
     images = _images(inputs, options, used, quiet)
+    compare_folder.check(images, reference=reference, mask=mask)
     asked = {**common.inputs(files), "options": options, "seed": seed, "memory": memory}
     folder = compare_folder.opened(out, asked, ending=ending, inputs=inputs)
     given = folder.given(images, reference=reference, mask=mask)
@@ -114,9 +114,6 @@ def _run_all(
 
 
 def _say(folder: "Folder", value: dict[str, Any], quiet: bool, as_json: bool) -> None:
-    if len(value["rows"]) < 2:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in value["left_out"].items())
-        raise InputError("a denoiser that can be run", f"none ({reasons})", "name others with --method")
     if as_json:
         common.emit(value)
     else:

@@ -44,6 +44,14 @@ def refuse(out: Path, *, resume: bool, ending: str, files: Sequence[Path]) -> No
         common.refuse_existing([out], force=False)
 
 
+def check(images: Sequence[SnrImage], *, reference: Path | None, mask: Path | None) -> None:
+    """Before anything is written: repeats, reference and mask of one shape. Raises InputError where they are not."""
+    if mask is not None and reference is None:
+        raise InputError("--reference with --mask", "no reference", "leave --mask out")
+    noisy = road.average(images)
+    compare_judge.noisy_row(Given(Path(), reference=reference, mask=mask), noisy)
+
+
 def opened(out: Path, asked: Mapping[str, Any], *, ending: str, inputs: Sequence[Path]) -> "Folder":
     """A new folder, or the one of the same question. Raises InputError where it is of another one."""
     plain = common.plain(asked)
@@ -78,18 +86,14 @@ class Folder:
         return self.path / PAGE
 
     def given(self, images: Sequence[SnrImage], *, reference: Path | None, mask: Path | None) -> Given:
-        """The input as files that processes can read. Raises InputError where reference or mask do not fit it."""
+        """The input as files that processes can read."""
         noisy = road.with_caution(road.average(images))
         road.save(dataclasses.replace(noisy, header=None), self.path / INPUT, force=True)
         repeats = []
         for number, image in enumerate(images if len(images) > 1 else [], 1):
             repeats += [self.path / f"input_{number}.npz"]
             road.save(dataclasses.replace(image, header=None), repeats[-1], force=True)
-        given = Given(self.path / INPUT, tuple(repeats), reference, mask)
-        if mask is not None and reference is None:
-            raise InputError("--reference with --mask", "no reference", "leave --mask out")
-        compare_judge.noisy_row(given, noisy)
-        return given
+        return Given(self.path / INPUT, tuple(repeats), reference, mask)
 
     def file(self, entrant: Entrant) -> Path:
         """Its image."""
@@ -161,9 +165,12 @@ class Folder:
     def finish(
         self, given: Given, entrants: Sequence[Entrant], left_out: dict[str, str], provenance: dict[str, Any]
     ) -> dict[str, Any]:
-        """Write table, JSON and page; the JSON's value."""
+        """Write table, JSON and page; the JSON's value. Raises InputError where no entrant gave anything."""
         noisy = compare_run.image_of(given.noisy)
         rows = self.rows(given, entrants)
+        if len(rows) < 2:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            raise InputError("a denoiser that can be run", f"none ({reasons})", "name others with --method")
         notes = [f"{row['name']}: {said}" for row in rows for said in (*row["notes"], *row.get("warnings", []))]
         title = f"{self.inputs[0].name}: {len(rows) - 1} denoisers compared"
         value = {

@@ -18,7 +18,7 @@ OF_CHECKS = {
     "lesion": ("lesion", "kept"),
     "error_left": ("error_left", "error"),
 }
-UNLIKE = 1.2  # of the mean signal, from which an image seems to be in another unit
+UNLIKE = 1.2  # times the signal, from which an image seems to be in another unit
 
 
 def judged(
@@ -57,12 +57,16 @@ def same_shape(wanted: SnrImage, image: SnrImage, what: str) -> None:
 
 
 def unit_note(wanted: SnrImage, image: SnrImage, what: str) -> str:
-    """A caution where `image` seems to be in another unit than `wanted`; empty where it does not."""
-    means = [float(one.image.abs().double().mean()) for one in (wanted, image)]
-    ratio = means[1] / means[0] if means[0] > 0 else 1.0
+    """A caution where `image` seems to be in another unit than `wanted`; empty where it does not.
+
+    By least squares of magnitudes, where the noise of the background has no weight.
+    """
+    noisy, clean = (one.image.abs().double() for one in (wanted, image))
+    shared = float((noisy * clean).sum())
+    ratio = float(clean.square().sum()) / shared if shared > 0 else 1.0
     if 1 / UNLIKE < ratio < UNLIKE:
         return ""
-    return f"{what} has {ratio:.3g} times the mean signal of the input: is it in the same unit?"
+    return f"{what} has about {ratio:.2g} times the signal of the input: is it in the same unit?"
 
 
 def _trust(noisy: SnrImage, image: SnrImage, denoiser: Denoiser | None, seed: int) -> list[dict[str, Any]]:
@@ -91,7 +95,11 @@ def _figure(checks: Sequence[dict[str, Any]], name: str, figure: str) -> float |
 
 def noisy_row(given: compare_run.Given, noisy: SnrImage) -> dict[str, Any]:
     """Of the input itself: only what a reference says of it."""
-    return {"notes": [], **(against(given, noisy, noisy) if given.reference else {})}
+    if given.reference is None:
+        return {"notes": []}
+    found = against(given, noisy, noisy)
+    note = unit_note(noisy, compare_run.image_of(given.reference), "the reference")
+    return {"notes": [note] if note else [], **found}
 
 
 def fitted(noisy: SnrImage, image: SnrImage) -> SnrImage:

@@ -44,14 +44,16 @@ def shown(rows: Sequence[Row]) -> list[Column]:
 def ranked(rows: Sequence[Row]) -> list[Row]:
     """The input first, then by PSNR where there is a reference, else as given."""
     first, *rest = rows
-    if not all(isinstance(row.get("psnr"), int | float) for row in rest):
+    if not all("psnr" in row for row in rest):
         return list(rows)
-    return [first, *sorted(rest, key=lambda row: -row["psnr"])]
+    return [first, *sorted(rest, key=lambda row: -math.inf if row["psnr"] is None else -row["psnr"])]
 
 
 def cell(row: Row, column: Column) -> str:
     """A figure as text; a dash for none."""
     value = row.get(column.key)
+    if column.key == "psnr" and column.key in row and value is None:
+        return "inf"  # the reference itself
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     return str(value) if column.digits is None else f"{value:.{column.digits}f}"
@@ -59,7 +61,7 @@ def cell(row: Row, column: Column) -> str:
 
 def best(rows: Sequence[Row], column: Column) -> set[str]:
     """The text of the best figure of a column; none where there are not two to choose from, or it does not matter."""
-    values = {cell(row, column): row[column.key] for row in rows if cell(row, column) != "-"}
+    values = {cell(row, column): row[column.key] for row in rows if row.get(column.key) is not None}
     if not column.best or len(values) < 2:
         return set()
     return {max(values, key=lambda text: column.best * values[text])}
