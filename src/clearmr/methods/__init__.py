@@ -7,7 +7,7 @@ from types import ModuleType
 
 from clearmr.errors import InputError
 
-METHODS = ("snraware", "mr_self_noise2noise", "deformed2self")
+METHODS = ("snraware", "mr_self_noise2noise", "deformed2self", "noise2average")
 
 
 def room(name: str) -> ModuleType:
@@ -15,7 +15,8 @@ def room(name: str) -> ModuleType:
 
     It has `fit`, `load(model, *, device, is_complex)` and `bundled()`; what `load` gives is a `Denoiser`, a frozen
     dataclass with the fields strength, along, memory_bytes, batch, precision and progress that `road.denoiser` sets.
-    A room with TAKES_PRIOR begins at another room's denoiser, which its `load` takes as `prior`.
+    A room with TAKES_PRIOR begins at another room's denoiser, which its `load` takes as `prior` (with MAGNITUDES: one
+    for magnitudes). A room with TAKES_REPEATS gives a denoiser of repeats, which has `of_repeats`.
     """
     key = name.replace("-", "_")
     if key not in METHODS:

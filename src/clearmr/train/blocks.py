@@ -26,7 +26,7 @@ class FineTuning:
     """How a network is tuned, and how it is asked.
 
     block          of (z, y, x) voxels; a smaller volume is one block
-    epochs         over all blocks; steps: the most in an epoch, blocks drawn anew each time; 0: every block
+    epochs         over all blocks; steps: so many to an epoch, the blocks again and again; 0: every block once
     learning_rate  of Adam; batch: blocks to a step
     validation     share of the blocks that is held out, the same places of all cases; at least one of two or more
     flips          learn from the blocks mirrored along `flip_axis` too, and average what is predicted of both

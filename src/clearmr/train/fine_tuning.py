@@ -139,18 +139,18 @@ class _Run:
     def _visits(self) -> Iterator[tuple[list[tuple[int, Box]], Turn]]:
         """The blocks of an epoch in random order, `batch` at a time, and how each batch is turned."""
         every = [(k, box, mirror) for k in range(len(self.cases)) for box in self.learned for mirror in self._mirrors()]
-        order = torch.randperm(len(every), generator=self.generator).tolist()
         groups: dict[bool, list[tuple[int, Box]]] = {}
-        steps = 0
-        for number in order:
-            k, box, mirror = every[number]
-            groups.setdefault(mirror, []).append((k, box))
-            if len(groups[mirror]) == self.config.batch:
-                yield groups.pop(mirror), self._turn(mirror)
-                steps += 1
-            if self.config.steps and steps == self.config.steps:
-                return
-        for mirror, rest in groups.items():
+        steps, most = 0, self.config.steps or -(-len(every) // self.config.batch)
+        while steps < most:
+            for number in torch.randperm(len(every), generator=self.generator).tolist():
+                k, box, mirror = every[number]
+                groups.setdefault(mirror, []).append((k, box))
+                if len(groups[mirror]) == self.config.batch and steps < most:
+                    yield groups.pop(mirror), self._turn(mirror)
+                    steps += 1
+            if not self.config.steps:
+                break
+        for mirror, rest in groups.items() if not self.config.steps else ():
             yield rest, self._turn(mirror)
 
     def _mirrors(self) -> tuple[bool, ...]:

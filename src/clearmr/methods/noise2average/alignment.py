@@ -1,0 +1,85 @@
+"""Do repeats lie on one another? Measured in mm and degrees; refused with the number, or registered by DIPY."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from clearmr.errors import InputError
+from clearmr.methods.noise2average import rigid
+from clearmr.scan import SnrImage
+
+MOST_VOXELS, MOST_DEGREES = 1.0, 1.5  # between a repeat and the first, of the smallest side of a voxel
+LEAST_ALIKE = 0.8  # correlation inside the mask
+BLUR = 1.5  # voxels: noise lowers the correlation
+
+
+def apart(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> list[rigid.Motion]:
+    """How each repeat but the first is moved against the first: shift in mm, rotation in degrees."""
+    volumes = [image.image.float().mean(0) for image in images]
+    first, *others = rigid.measured(volumes, mask, spacing=images[0].spacing, levels=((4.0, 3), (2.0, 2)))
+    return [first.plus(motion, -1.0) for motion in others]
+
+
+def refuse_apart(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> list[rigid.Motion]:
+    """What `apart` finds. Raises InputError with the number where a repeat is moved by more than a voxel, or turned."""
+    found, most = apart(images, mask), MOST_VOXELS * min(images[0].spacing)
+    for number, motion in enumerate(found, 2):
+        if motion.distance > most or motion.angle > MOST_DEGREES:
+            said = f"repeat {number} moved by {motion.distance:.2f} mm and turned by {motion.angle:.2f} degrees"
+            expected = f"repeats aligned to {most:g} mm and {MOST_DEGREES:g} degrees"
+            raise InputError(expected, said, "pass --register, or align them with your own tool")
+    return found
+
+
+def refuse_unlike(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> None:
+    """Raises InputError where a repeat does not show what the first one does: another contrast, or another subject."""
+    inside = mask.numpy() > 0
+    values = [gaussian_filter(image.image.float().mean(0).numpy(), BLUR)[inside] for image in images]
+    for number, other in enumerate(values[1:], 2):
+        alike = float(np.corrcoef(values[0], other)[0, 1])
+        if not alike >= LEAST_ALIKE:
+            found = f"a correlation of {alike:.2f} between repeats 1 and {number}"
+            todo = "give repeats of one scan; if they only lie apart, pass --register"
+            raise InputError(f"repeats of one contrast (correlation of {LEAST_ALIKE:g} or more)", found, todo)
+
+
+def registered(images: Sequence[SnrImage]) -> tuple[list[SnrImage], list[rigid.Motion]]:
+    """Every repeat moved rigidly onto the first: found by DIPY, applied by shears that keep the noise's law.
+
+    Raises InputError where DIPY is absent.
+    """
+    fixed, out, motions = images[0], [images[0]], []
+    for image in images[1:]:
+        motion = _by_dipy(fixed, image)
+        frames = [rigid.moved(frame, motion, spacing=image.spacing) for frame in image.image.float()]
+        step = {"name": "register", "library": "dipy", "shift_mm": list(motion.shift)}
+        step |= {"rotation_degrees": list(motion.rotation)}
+        meta = {**image.meta, "steps": [*image.meta.get("steps", []), step]}
+        out.append(dataclasses.replace(image, image=torch.stack(frames).clamp_min(0), meta=meta))
+        motions.append(motion)
+    return out, motions
+
+
+def _by_dipy(fixed: SnrImage, moving: SnrImage) -> rigid.Motion:
+    try:
+        from dipy.align import affine_registration
+    except ImportError as error:
+        raise InputError("DIPY to register repeats", "not installed", "pip install 'clearmr[volumetry]'") from error
+    grid = np.diag([*fixed.spacing, 1.0])
+    means = [gaussian_filter(image.image.double().mean(0).numpy(), 1.0) for image in (moving, fixed)]
+    _, found = affine_registration(
+        *means, moving_affine=grid, static_affine=grid, pipeline=["translation", "rigid"],
+        level_iters=[200, 50, 10], sigmas=[3.0, 1.0, 0.0], factors=[4, 2, 1],
+    )  # fmt: skip
+    centre = (np.array(fixed.image.shape[1:]) - 1) / 2 * np.array(fixed.spacing)
+    turn = np.asarray(found)[:3, :3]
+    shift = turn.T @ (np.asarray(found)[:3, 3] + turn @ centre - centre)
+    z, y, x = (float(v) for v in shift)
+    a, b, c = (float(v) for v in Rotation.from_matrix(turn).as_euler("XYZ", degrees=True))
+    return rigid.Motion((z, y, x), (a, b, c))
