@@ -11,6 +11,7 @@ from clearmr.errors import InputError
 REPRODUCTIONS = (
     "snraware-table2",
     "snraware-table3",
+    "snraware-phantom",
     "mr-self-noise2noise-table2",
     "deformed2self-table1",
     "deformed2self-table2",
