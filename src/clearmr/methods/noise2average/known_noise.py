@@ -58,12 +58,7 @@ def run(
         return state
     met = meeting(reading, repeats, weight, course, spacing=spacing, rician=rician)
     for number in range(len(state.rounds) if state else 0, course.config.rounds + 1):
-        net = (
-            reading.net
-            if number == 0
-            else taught(reading, met, weight, course, number, state.average if state else None)
-        )
-        state = courses.better(state, _round(reading, net, met, weight, course, number))
+        state = courses.better(state, one_round(reading, met, weight, course, number, state))
         if course.work is not None:
             courses.save(state, mark, course.work)
         if state.stopped:
@@ -131,7 +126,12 @@ def made_noisy(inputs: Tensor, target: Tensor, generator: torch.Generator) -> tu
     return torch.cat([target + noise, inputs[1:]]), target
 
 
-def _round(reading: Told, net: nn.Module, met: Meeting, weight: Tensor, course: Course, number: int) -> State:
+def one_round(
+    reading: Told, met: Meeting, weight: Tensor, course: Course, number: int, before: State | None
+) -> State:  # fmt: skip
+    """Round `number`, from the first weights; 0: with them as they are."""
+    latest = before.average if before else None
+    net = taught(reading, met, weight, course, number, latest) if number else reading.net
     known, how = course.config.known, {"device": course.device, "bf16": course.bf16}
     one = dataclasses.replace(course.config.tuning, views=known.first_views)
     each = []
