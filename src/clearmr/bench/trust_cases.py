@@ -21,7 +21,7 @@ POWER, EDGE = 60.0, 0.2  # of the field over that of the noise at low frequencie
 WRONG = 1.5  # the noise level told over the true one
 
 
-@dataclass(frozen=True)
+@dataclass
 class Wiener:
     """E[x | y] of a field of power `spectrum` (y, x) per part, over the map `scale`, in noise of the level told."""
 
@@ -38,7 +38,7 @@ class Wiener:
         return dataclasses.replace(image, image=out.to(image.image.dtype))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Faulty:
     """A denoiser with something done to its result: `fault(noisy, denoised)`."""
 

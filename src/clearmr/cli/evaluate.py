@@ -34,6 +34,9 @@ def run(
     dti: evaluate_dti.Dti = False,
     bvals: evaluate_dti.BVals = None,
     bvecs: evaluate_dti.BVecs = None,
+    edge: Annotated[
+        str | None, typer.Option(help="Width of the edge on a line: frame,z,y,x,y,x in voxels from 0; low to high.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here instead of stdout.")] = None,
     complex_difference: Annotated[
         bool, typer.Option("--complex", help="Count complex differences, not those of magnitudes.")
@@ -46,9 +49,12 @@ def run(
     tests, maps = [*(test or []), *(more or [])], test_labels or []
     _check(reference, tests, reference_labels, maps, tissues)
     _check_dti(dti, reference, bvals or bvecs)
+    between: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = [{"test": str(path)} for path in tests or maps]
     if reference:
-        _add_figures(results, reference, tests, mask, complex_difference)
+        between = _add_figures(results, reference, tests, mask, complex_difference)
+    if reference and edge:
+        _add_edges(results, reference, tests, edge)
     if reference and dti:
         _add_dti(results, reference, tests, (bvals, bvecs), mask)
     if reference and tissues:
@@ -56,6 +62,7 @@ def run(
     if reference_labels:
         _add_labels(results, reference_labels, maps, names)
     value = results[0] if len(results) == 1 else {"results": results}
+    value |= {"tests": between} if between else {}
     used = [path for path in (reference, *tests, mask, reference_labels, *maps) if path]
     value |= {"provenance": common.provenance(**common.inputs(used))}
     if out is None:
@@ -102,12 +109,41 @@ def _add_dti(
 
 def _add_figures(
     results: list[dict[str, Any]], reference: Path, tests: list[Path], mask: Path | None, keep_complex: bool
-) -> None:
+) -> list[dict[str, Any]]:
+    """Adds each image's figures; gives the tests between the images, plane by plane."""
     from clearmr import evaluate
+    from clearmr.evaluate import planes
 
     truth, inside = _image(reference, keep_complex), _inside(mask)
+    errors = {}
     for result, path in zip(results, tests, strict=True):
-        result |= evaluate.evaluate(truth, _image(path, keep_complex), mask=inside)
+        image = _image(path, keep_complex)
+        result |= evaluate.evaluate(truth, image, mask=inside)
+        errors[str(path)] = planes.plane_errors(truth, image, inside)
+    return planes.paired_tests(errors)
+
+
+def _add_edges(results: list[dict[str, Any]], reference: Path, tests: list[Path], edge: str) -> None:
+    """Widths of the edge in the reference and in each image, in voxels."""
+    from clearmr.evaluate import edges
+
+    try:
+        numbers = [float(number) for number in edge.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 6 or not all(abs(number) < 1e9 for number in numbers):
+        raise InputError("--edge frame,z,y,x,y,x", edge, "write for example 0,3,20,31,20,43")
+    (frame, z), start, stop = (int(n) for n in numbers[:2]), (numbers[2], numbers[3]), (numbers[4], numbers[5])
+
+    def width(path: Path) -> float:
+        image = _image(path, False)
+        if not (0 <= frame < image.shape[0] and 0 <= z < image.shape[1]):
+            raise InputError(f"a frame and slice of {tuple(image.shape)}", f"{frame}, {z}", "choose others")
+        return edges.edge_width(edges.profile(image[frame, z], start, stop, width=3))
+
+    known = width(reference)
+    for result, path in zip(results, tests, strict=True):
+        result["edge_width"] = {"reference": known, "test": width(path), "unit": "voxels, 10 to 90 %"}
 
 
 def _add_tissues(

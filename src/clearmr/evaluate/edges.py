@@ -7,14 +7,13 @@ from torch import Tensor
 from clearmr.errors import InputError
 
 SAMPLES = 16  # per voxel
+Point = tuple[float | int, float | int]  # (y, x) in voxels
 
 
-def profile(
-    image: Tensor | np.ndarray, start: tuple[float, float], stop: tuple[float, float], *, width: int = 1
-) -> np.ndarray:
+def profile(image: Tensor | np.ndarray, start: Point, stop: Point, *, width: int = 1) -> np.ndarray:
     """Magnitudes along a line in a plane (y, x) from `start` to `stop` (y, x in voxels), 16 samples per voxel.
 
-    width: how many parallel lines, one voxel apart, are averaged. Linear interpolation. Raises InputError for a line
+    width: how many parallel lines, one voxel apart, are averaged. Cubic interpolation. Raises InputError for a line
     that leaves the image.
     """
     plane = np.abs(image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)).astype(np.float64)
@@ -27,7 +26,7 @@ def profile(
     along = ends[0] + np.linspace(0, 1, round(SAMPLES * length) + 1)[:, None] * (ends[1] - ends[0])
     across = np.array([-(ends[1] - ends[0])[1], (ends[1] - ends[0])[0]]) / length
     lines = [along + shift * across for shift in np.arange(width) - (width - 1) / 2]
-    return np.mean([map_coordinates(plane, line.T, order=1, mode="nearest") for line in lines], axis=0)
+    return np.mean([map_coordinates(plane, line.T, order=3, mode="nearest") for line in lines], axis=0)
 
 
 def edge_width(values: np.ndarray, *, step: float = 1 / SAMPLES, plateau: float = 0.2) -> float:

@@ -82,9 +82,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """All figures of `test` against `reference`, both (frame, z, y, x), complex or magnitude, in the same unit.
 
-    Keys, all numbers: psnr (None for equal images), ssim, ssim_3d (None under 7 slices), nrmse, mean_signal_ratio, data_range
-    (the largest |reference| inside the mask: what PSNR and SSIM are counted against), voxels. Of two complex images PSNR and NRMSE count complex
-    differences, SSIM and mean signal magnitudes; a complex image beside a magnitude one is taken as magnitude.
+    Keys, all numbers: psnr (None for equal images), ssim, ssim_3d (None under 7 slices), nrmse, mean_signal_ratio,
+    data_range (the largest |reference| inside the mask: what PSNR and SSIM are counted against), voxels. Of two complex
+    images PSNR and NRMSE count complex differences, SSIM and mean signal magnitudes; a complex image beside a magnitude
+    one is taken as magnitude.
     mask: broadcastable, nonzero inside. Raises InputError where shapes differ, or for NaN or an empty mask.
     """
     ref, tst = (_array(a) for a in (reference, test))

@@ -94,10 +94,10 @@ def _source(standard: Standardised) -> str:
 
 def _bands(standard: Standardised) -> list[_Band]:
     """Rings from zero frequency (without it) to the corners; where noise has no power, all that is there is over."""
-    power = np.zeros(standard.used.shape[2:])
+    power = np.zeros((standard.used.shape[2], standard.used.shape[3]))
     for plane in standard.z.reshape(-1, *power.shape):
         power += np.abs(np.fft.fft2(plane, norm="ortho")) ** 2
-    n_y, n_x = power.shape
+    n_y, n_x = standard.used.shape[2:]
     planes = standard.z.size / power.size
     noise = standard.spectrum.plane * planes * standard.used.mean()
     radius = np.hypot(*np.meshgrid(np.fft.fftfreq(n_y), np.fft.fftfreq(n_x), indexing="ij"))

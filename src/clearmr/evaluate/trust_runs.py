@@ -161,10 +161,10 @@ def _error_left(trial: _Trial) -> Check:
     used = standard.used
     gradient = standard.edges
     edge = used & (gradient >= np.quantile(gradient[used], 1 - STEEPEST))
-    (whole, error), (edges, edge_error) = (_mean_and_error(local[where], standard) for where in (used, edge))
+    (whole, chance), (edges, edge_error) = (_mean_and_error(local[where], standard) for where in (used, edge))
     verdict = worst(
         [
-            above(whole, ERROR_CAUTION + ERRORS * error, ERROR_FAIL + ERRORS * error),
+            above(whole, ERROR_CAUTION + ERRORS * chance, ERROR_FAIL + ERRORS * chance),
             above(edges, EDGE_CAUTION + ERRORS * edge_error, EDGE_FAIL + ERRORS * edge_error),
         ]
     )
@@ -172,8 +172,8 @@ def _error_left(trial: _Trial) -> Check:
     said = f"the result is {root:.2f} noise SDs from the truth, {at_edges:.2f} at edges (the input: 1)"
     figures = {"error": root, "error at edges": at_edges, "squared": whole, "squared at edges": edges}
     limits = {
-        "squared caution": ERROR_CAUTION + ERRORS * error,
-        "squared fail": ERROR_FAIL + ERRORS * error,
+        "squared caution": ERROR_CAUTION + ERRORS * chance,
+        "squared fail": ERROR_FAIL + ERRORS * chance,
         "squared at edges caution": EDGE_CAUTION + ERRORS * edge_error,
         "squared at edges fail": EDGE_FAIL + ERRORS * edge_error,
     }
