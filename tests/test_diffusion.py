@@ -200,3 +200,12 @@ def test_evaluate_dti_refuses(tmp_path: Path) -> None:
     more = ("--bvals", tmp_path / "other.bval", "--bvecs", tmp_path / "other.bvec")
     assert "expected" in cli_runs.refused(tmp_path, *pair, "--dti", *more)
     assert "--dti" in cli_runs.refused(tmp_path, *pair, *more)
+
+
+def test_residual_structure_tells_removed_edges_from_removed_noise() -> None:
+    clean = HEAD.image[0].numpy().astype(float)
+    noisy = clean + 0.05 * np.random.default_rng(0).normal(size=clean.shape)
+    assert abs(evaluate.residual_structure(clean, noisy, clean)) < 0.03
+    assert evaluate.residual_structure(clean, noisy, ndimage.gaussian_filter(noisy, 1.0)) > 0.15
+    assert evaluate.residual_structure(clean, noisy, clean + 0.5 * (clean - ndimage.gaussian_filter(clean, 1.5))) < -0.1
+    assert evaluate.residual_structure(clean, noisy, noisy) == 0

@@ -24,7 +24,7 @@ from clearmr.evaluate.regions import (
     region_gains,
 )
 from clearmr.evaluate.removed_noise import removed_noise
-from clearmr.evaluate.sharpness import sharpness
+from clearmr.evaluate.sharpness import residual_structure, sharpness
 from clearmr.evaluate.snr_units import MAX_SNR, SnrUnitFigures, in_snr_units
 from clearmr.evaluate.statistics import PairedTest, paired_t_test, weighted_kappa, wilcoxon
 from clearmr.evaluate.tissues import TISSUES, segment_tissues
@@ -64,6 +64,7 @@ __all__ = [
     "receiver_noise",
     "region_gains",
     "removed_noise",
+    "residual_structure",
     "segment_tissues",
     "sharpness",
     "synthesised",

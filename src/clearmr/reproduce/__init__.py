@@ -15,6 +15,8 @@ REPRODUCTIONS = (
     "mr-self-noise2noise-table2",
     "deformed2self-table1",
     "deformed2self-table2",
+    "noise2average-t1w",
+    "noise2average-dti",
 )
 SCALES = ("tiny", "full")
 

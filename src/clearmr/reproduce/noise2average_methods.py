@@ -1,0 +1,165 @@
+"""The methods of Noise2Average's tables, each on the same noisy repeats: what it makes of them, one image or several.
+
+All networks begin at the one that the package ships for magnitudes (snraware-small-mag), which has seen none of these
+subjects. Noise2Noise, the published Noise2Average and the supervised bound are tuned alike; only their targets differ.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from clearmr import baselines, road
+from clearmr.baselines.noise2noise import Noise2Noise
+from clearmr.denoiser import Denoiser
+from clearmr.methods import keeping
+from clearmr.methods.noise2average import known_noise, presets, published
+from clearmr.methods.noise2average.config import Noise2AverageConfig
+from clearmr.methods.noise2average.course import Course, State
+from clearmr.methods.noise2average.pairs import Repeat, scale_of
+from clearmr.methods.noise2average.readings import Told
+from clearmr.methods.snraware import method as snraware
+from clearmr.scan import SnrImage
+from clearmr.train.fine_tuning import FineTuning
+
+ROUNDS = 3
+FILTERS = ("bm4d", "asm", "mppca")
+Images = dict[str, Tensor]  # by what of it: (frame, z, y, x)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """tuning: of Noise2Noise, the published rounds and the supervised bound; ours: of the default (None: its own)."""
+
+    tuning: FineTuning
+    ours: FineTuning | None = None
+    rounds: int = ROUNDS
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a method is given; only the supervised one looks at `clean` (frame, z, y, x)."""
+
+    repeats: tuple[SnrImage, ...]
+    mask: Tensor
+    clean: Tensor
+    lengths: Lengths
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Images by label, and what is told of rounds."""
+
+    images: Images
+    rounds: tuple[dict[str, Any], ...] = ()
+
+
+def made(name: str, given: Given) -> Made:
+    """What the method of this name makes: "noisy", "average", "net", "noise2noise", "published", "ours", "supervised",
+    or a filter of each repeat ("bm4d-each", then averaged) or of the average ("bm4d-average")."""
+    plain = road.average(given.repeats)
+    if name == "noisy":
+        return Made({name: given.repeats[0].image})
+    if name == "average":
+        return Made({name: plain.image})
+    if name == "net":
+        return Made({name: _by_volume(cast(Denoiser, _prior(given)))(plain).image})
+    peer, _, of = name.partition("-")
+    if peer in FILTERS:
+        work = _peer(peer)
+        if of == "average":
+            return Made({name: work(plain).image})
+        return Made({name: torch.stack([work(image).image for image in given.repeats]).mean(0)})
+    return {"noise2noise": _noise2noise, "published": _published, "ours": _ours, "supervised": _supervised}[name](given)
+
+
+def _peer(name: str) -> Callable[[SnrImage], SnrImage]:
+    """Volume by volume, but for MP-PCA, which is made of what they have in common."""
+    found = baselines.load(name)
+    return found if name == "mppca" else _by_volume(found)
+
+
+def _by_volume(work: Denoiser) -> Callable[[SnrImage], SnrImage]:
+    def each(image: SnrImage) -> SnrImage:
+        frames = [work(_frame(image, k)).image for k in range(len(image.image))]
+        return dataclasses.replace(image, image=torch.cat(frames))
+
+    return each
+
+
+def _frame(image: SnrImage, k: int) -> SnrImage:
+    maps = {name: getattr(image, name) for name in ("noise_sd", "gmap")}
+    part: dict[str, Any] = {name: m if len(m) == 1 else m[k : k + 1] for name, m in maps.items()}
+    return dataclasses.replace(image, image=image.image[k : k + 1], **part)
+
+
+def _prior(given: Given) -> snraware.SnrAware:
+    return snraware.load(None, device=given.device, is_complex=False)
+
+
+def _tuned(given: Given) -> Noise2Noise:
+    bf16 = keeping.made_for_bf16(given.device)
+    return Noise2Noise(_prior(given).net, given.lengths.tuning, device=given.device, seed=given.seed, bf16=bf16)
+
+
+def _noise2noise(given: Given) -> Made:
+    outcome = _tuned(given).of_repeats(given.repeats, mask=given.mask)
+    told = {"train": list(outcome.train), "validation": list(outcome.validation)}
+    return Made({"noise2noise": outcome.average.image}, (told,))
+
+
+def _supervised(given: Given) -> Made:
+    """Of each repeat, then averaged; and of the average itself."""
+    each = _tuned(given).of_repeats(given.repeats, mask=given.mask, reference=given.clean)
+    of_average = _tuned(given).of_repeats([road.average(given.repeats)], mask=given.mask, reference=given.clean)
+    return Made({"supervised-each": each.average.image, "supervised-average": of_average.average.image})
+
+
+def _published(given: Given) -> Made:
+    """The published rounds, whether a round is better or not."""
+    config = dataclasses.replace(presets.published(), rounds=given.lengths.rounds, tuning=given.lengths.tuning)
+    reading, course = Told(_prior(given)), _course(given, config)
+    repeats, weight = _plain(given.repeats), given.mask.float()
+    scales = [scale_of(repeat.values, weight) for repeat in repeats]
+    states: list[State] = []
+    for number in range(1, config.rounds + 1):
+        before = states[-1] if states else None
+        states.append(published.one_round(reading, repeats, scales, weight, course, number, before))
+    return _rounds("published", states, first=1)
+
+
+def _ours(given: Given) -> Made:
+    """The default's rounds, whether a round is better or not; round 0 is the network as it is."""
+    config = ours(given.lengths)
+    reading, course = Told(_prior(given)), _course(given, config)
+    repeats, weight = _plain(given.repeats), given.mask.float()
+    met = known_noise.meeting(reading, repeats, weight, course, spacing=given.repeats[0].spacing, rician=True)
+    states: list[State] = []
+    for number in range(config.rounds + 1):
+        before = states[-1] if states else None
+        states.append(known_noise.one_round(reading, met, weight, course, number, before))
+    return _rounds("ours", states, first=0)
+
+
+def ours(lengths: Lengths) -> Noise2AverageConfig:
+    """Our default's settings."""
+    config = presets.default()
+    return dataclasses.replace(config, rounds=lengths.rounds, tuning=lengths.ours or config.tuning)
+
+
+def _course(given: Given, config: Noise2AverageConfig) -> Course:
+    return Course(config, given.seed, given.device, keeping.made_for_bf16(given.device))
+
+
+def _plain(images: Sequence[SnrImage]) -> list[Repeat]:
+    return [Repeat(image.image.float(), image.noise_sd.float()) for image in images]
+
+
+def _rounds(name: str, states: Sequence[State], *, first: int) -> Made:
+    images = {f"{name}-{number}": state.average for number, state in enumerate(states, first)}
+    return Made(images, tuple(state.rounds[-1] for state in states))
