@@ -47,4 +47,4 @@ def stubbed(function: Callable[[Tensor], Tensor], *, net: NetConfig = SMALL, car
             options: dict[str, Any] | None = None, **of_the_net: Any) -> tuple[SnrAware, Stub]:  # fmt: skip
     stub = Stub(function, **of_the_net)
     full = {"net": dataclasses.asdict(net), **(card or {})}
-    return SnrAware(stub, "stub", full, **{"precision": "float32", **(options or {})}), stub
+    return SnrAware(stub, "stub", full, **{"precision": "float32", "refine": 0, **(options or {})}), stub

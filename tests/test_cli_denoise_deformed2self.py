@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearmr import formats, road
+from clearmr import denoisers, formats, road
 from clearmr.cli import denoise_series
 from clearmr.errors import InputError
 from clearmr.methods.deformed2self import motion
@@ -34,7 +34,7 @@ def quick_prior(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         asked.append(is_complex)
         return {"prior": Smoother()}
 
-    monkeypatch.setattr(road, "_prior", prior)
+    monkeypatch.setattr(denoisers, "_prior", prior)
     monkeypatch.setattr(motion, "RegisterConfig", functools.partial(motion.RegisterConfig, steps=5))
     return asked
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import typer
 
-from clearmr import formats, road
+from clearmr import denoisers, formats
 from clearmr.cli import app, denoise
 from clearmr.methods.snraware import cards, inference
 from clearmr.methods.snraware.config import NetConfig
@@ -93,7 +93,7 @@ def test_a_magnitude_model_refuses_a_complex_image_and_takes_its_magnitude(tmp_p
 
 def test_the_default_memory_is_the_same_on_both_doors() -> None:
     default = inspect.signature(denoise.run).parameters["memory"].default
-    assert road.bytes_of(default) == road.bytes_of(road.MEMORY)
+    assert denoisers.bytes_of(default) == denoisers.bytes_of(denoisers.MEMORY)
 
 
 def test_json_says_how_it_was_done(tmp_path: Path) -> None:

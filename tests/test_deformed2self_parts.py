@@ -1,4 +1,4 @@
-"""Deformed2Self: the equations against plain loops, where gradients go, the filter, Rice."""
+"""Deformed2Self: the equations against plain loops, where gradients go."""
 
 import dataclasses
 
@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from clearmr.bench import deformed2self as bench
-from clearmr.evaluate import rician
-from clearmr.methods import collaborative
 from clearmr.methods.deformed2self import draws, losses, model, presets
 from clearmr.methods.deformed2self.config import LossConfig, NetConfig, TrainConfig
-from dynamic_series import SD, disc_series, rng
+from dynamic_series import rng
 
 
 def test_equations_3_and_5_are_means_over_dropped_pixels() -> None:
@@ -93,43 +91,6 @@ def test_the_target_s_dropped_pixels_reach_no_output() -> None:
     changed[:, 0, :, 5, 6] += 1
     first, second = (net(part, mask, mask[:, 0]).multi for part in (noisy, changed))
     torch.testing.assert_close(first, second)
-
-
-def test_the_filter_follows_the_known_noise() -> None:
-    """Less noise told, less taken away; none told, nothing."""
-    noisy = disc_series(4, 32)[:, None] + SD * torch.randn(4, 1, 32, 32, generator=rng())
-    pilot = disc_series(4, 32)[:, None]
-    told = [collaborative.filtered(noisy, pilot, torch.full_like(noisy, v)) for v in (1e-12, 1e-4, SD**2)]
-    removed = [float((part - noisy).square().mean()) for part in told]
-    assert removed[0] < removed[1] < removed[2] and removed[2] == pytest.approx(SD**2, rel=0.15)
-
-
-def test_the_filter_is_the_linear_one_of_least_error() -> None:
-    noisy, pilot = torch.randn(1, 12, 5, generator=rng(1)), torch.randn(1, 12, 5, generator=rng(2))
-    variance = torch.full((1, 12, 5), 0.3)
-    covariance = torch.cov(pilot[0].T)
-    gain = covariance @ torch.linalg.inv(covariance + 0.3 * torch.eye(5))
-    mean = noisy[0].mean(0)
-    expected = mean + (noisy[0] - mean) @ gain.T
-    torch.testing.assert_close(collaborative.estimate(noisy, pilot, variance)[0], expected, atol=1e-4, rtol=1e-4)
-
-
-def test_long_series_are_filtered_in_overlapping_parts() -> None:
-    parts = collaborative.parts_of(37)
-    assert sorted({k for part in parts for k in range(37)[part]}) == list(range(37))
-    assert all(part.stop - part.start == collaborative.FRAMES for part in parts)
-    assert collaborative.parts_of(5) == [slice(0, 5)]
-
-
-def test_rice_s_mean_and_variance() -> None:
-    signal = torch.tensor([0.0, 1.0, 3.0, 20.0])
-    noise = torch.randn(2, 200_000, 4, generator=rng())
-    magnitude = torch.hypot(signal + noise[0], noise[1])
-    corrected, variance = rician.as_gaussian(magnitude, signal.expand(magnitude.shape))
-    torch.testing.assert_close(corrected.mean(0), signal, atol=0.01, rtol=0)
-    torch.testing.assert_close(variance[0], magnitude.var(0), atol=0.01, rtol=0.01)
-    taken = torch.from_numpy(rician.signal_of_mean(magnitude.mean(0).numpy())).float()
-    torch.testing.assert_close(taken[1:], signal[1:], atol=0.03, rtol=0)
 
 
 def test_the_benchmark_s_two_ways_are_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import clearmr
-from clearmr import road
+from clearmr import denoisers, road
 from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.scan import RawScan, SnrImage
@@ -80,13 +80,13 @@ def test_an_unknown_method_or_model(options: dict[str, Any]) -> None:
     [("4G", 4e9), ("800M", 8e8), ("1.5 gb", 1.5e9), ("2GiB", 2 * 2**30), ("512MiB", 2**29), ("3e9", 3e9), (1e9, 1e9)],
 )
 def test_sizes_are_read_as_people_write_them(size: str | float, expected: float) -> None:
-    assert road.bytes_of(size) == expected
+    assert denoisers.bytes_of(size) == expected
 
 
 @pytest.mark.parametrize("size", ["", "G", "lots", "-2G", "0", "inf", "nan", "4 apples", float("nan"), -1.0])
 def test_what_is_no_size_is_said(size: str | float) -> None:
     with pytest.raises(InputError, match=r"--memory as a size.*4G"):
-        road.bytes_of(size)
+        denoisers.bytes_of(size)
 
 
 @pytest.mark.parametrize("is_complex", [True, False])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clearmr.cli import common, denoise_series
+from clearmr.cli import common, denoise_repeats, denoise_series
 
 if TYPE_CHECKING:
     from clearmr.scan import SnrImage
@@ -23,8 +23,8 @@ def run(
         str,
         typer.Option(
             help="auto (the model's own), snraware, mr-self-noise2noise (3D; with --model), deformed2self (a series, "
-            "learnt from itself), or a peer: bm4d, bm3d, nlm, asm, mppca; learning from the image alone, for minutes "
-            "to hours: dip, self2self, noise2void."
+            "learnt from itself), noise2average (two or more repeats), or a peer: bm4d, bm3d, nlm, asm, mppca; "
+            "learning from the image alone, for minutes to hours: dip, self2self, noise2void."
         ),
     ] = "auto",
     model: Annotated[
@@ -61,6 +61,27 @@ def run(
     fields: Annotated[
         Path | None, typer.Option(help="deformed2self: write the fields of motion too, .npz or .nii.gz.")
     ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(min=0, help="snraware: rounds of the filter after the network, over series in time; 0: quickest."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="noise2average: where the loss counts; else the brain is found.")
+    ] = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="noise2average: repeats are moved onto the first.")
+    ] = False,
+    rounds: Annotated[int | None, typer.Option(help="noise2average: at the most; it stops when one is worse.")] = None,
+    subsets: Annotated[
+        int | None, typer.Option(help="noise2average: 2, two sets of volumes from one diffusion series by its tensor.")
+    ] = None,
+    bvals: Annotated[Path | None, typer.Option(help="b values for --subsets; else IN.bval.")] = None,
+    bvecs: Annotated[Path | None, typer.Option(help="Directions for --subsets; else IN.bvec.")] = None,
+    keep_repeats: Annotated[
+        bool, typer.Option("--keep-repeats", help="noise2average: write each denoised repeat too, as OUT_repeat1 ...")
+    ] = False,
+    work: Annotated[Path | None, typer.Option(help="noise2average: folder that keeps the state of each round.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="noise2average: go on with the run in --work.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Write OUT_results/ and OUT_report.html too.")] = False,
     trust: Annotated[
         bool, typer.Option("--trust", help="All trust checks, as with --report: five more runs on a part.")
@@ -86,12 +107,19 @@ def run(
 
     A cine, perfusion or DCE series from itself, within five minutes, and its motion: [b]clearmr denoise cine.nii.gz
     -o clean.nii.gz --method deformed2self --budget 5m --fields motion.npz[/b]
+
+    Repeats of one subject, into one volume: [b]clearmr denoise run1.nii.gz run2.nii.gz -o clean.nii.gz --method
+    noise2average --mask brain.nii.gz[/b]
     """
     folder, page = (out.with_name(f"{_stem(out)}{tail}") for tail in ("_results", "_report.html"))
     common.refuse_existing([out, *([folder, page] if report else [])], force=force)
     beside = [*common.refuse_image(out, force=force), folder, page]
     denoise_series.refuse_fields(fields, beside, force=force)
     budget_s = denoise_series.seconds_of(budget)
+    asked = denoise_repeats.Asked(mask, register, rounds, subsets, bvals, bvecs, keep_repeats, work, resume)
+    kept = denoise_repeats.files_of(out, 2 if subsets else len(inputs)) if keep_repeats else []
+    for path in kept:
+        common.refuse_image(path, force=force)
     from clearmr import road
     from clearmr.cli import results
 
@@ -100,20 +128,25 @@ def run(
         ready = functools.partial(
             road.denoiser, method, model=model, strength=strength, along=along, memory=memory, batch=batch,
             precision=precision, device=used, seed=seed, budget_s=budget_s, keep_fields=fields is not None,
-            progress=progress,
+            refine=refine, progress=progress,
         )  # fmt: skip
-        ready()  # a wrong option is said before the work
+        denoise_repeats.check(ready(), inputs, asked)  # a wrong option is said before the work
         images = [
             road.to_image(
                 path, noise_scan=noise_scan, estimate_noise=estimate_noise, noise_sd=noise_sd, gmap=gmap, device=used
             )
             for path in inputs
         ]
-        noisy = road.with_caution(road.average(images))
-        denoiser = ready(is_complex=noisy.is_complex)
-        denoise_series.refuse_single_frames(denoiser, images)
-        noisy = road.fitting(noisy, denoiser)
-        denoised, motion = denoise_series.run(denoiser, noisy, keep_fields=fields is not None)
+        denoiser, motion = ready(is_complex=images[0].is_complex), None
+        each: tuple[SnrImage, ...] = ()
+        if denoise_repeats.takes(denoiser):
+            cautious = [road.with_caution(image) for image in images]
+            noisy, denoised, each = denoise_repeats.run(denoiser, cautious, inputs, asked)
+        else:
+            noisy = road.with_caution(road.average(images))
+            denoise_series.refuse_single_frames(denoiser, images)
+            noisy = road.fitting(noisy, denoiser)
+            denoised, motion = denoise_series.run(denoiser, noisy, keep_fields=fields is not None)
     summary = results.model_summary(denoiser)
     provenance = common.provenance(
         seed=seed, device=used, noise_source=noisy.noise_source, model=summary, **common.inputs(inputs)
@@ -124,6 +157,8 @@ def run(
         again=trust or (report and not results.takes_long(denoiser)), seed=seed,
     )  # fmt: skip
     written = road.save(denoised, out, keep_complex=keep_complex, force=force)
+    if keep_repeats:
+        written += denoise_repeats.write(each, out, provenance, force=force)
     if fields is not None and motion is not None:
         written += denoise_series.write(motion, fields, denoised, provenance, force=force)
     if report:

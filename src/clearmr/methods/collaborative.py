@@ -14,8 +14,8 @@ from torch import Tensor
 
 from clearmr.evaluate.rician import as_gaussian
 
-AT_ONCE = 2**22  # values of the groups in work
-FRAMES = 16  # of a tube at the most: longer series are cut into overlapping parts
+AT_ONCE = 2**20  # values of the groups in work
+FRAMES, OVERLAP = 18, 4  # of a tube at the most, and what the parts that longer series are cut into have in common
 
 
 def refined(
@@ -27,6 +27,7 @@ def refined(
     patch: int,
     similar: int,
     window: int,
+    tick: Callable[[], None] = lambda: None,
 ) -> Inexact[Tensor, "T H W"]:
     """A denoised series, `pilot`, made better by what its noisy original has in common with itself.
 
@@ -37,8 +38,9 @@ def refined(
     given, guess, variance = noisy / safe, pilot / safe, torch.ones_like(safe)
     if rician:
         given, variance = as_gaussian(given, guess)
-    parts = [_parts(values) for values in (given, guess)]
-    clean = filtered(*parts, variance[:, None].expand(parts[0].shape), patch=patch, similar=similar, window=window)
+    values, guess = _parts(given), _parts(guess)
+    variance = variance[:, None].expand(values.shape)
+    clean = filtered(values, guess, variance, patch=patch, similar=similar, window=window, tick=tick)
     out = torch.complex(clean[:, 0], clean[:, 1]) if noisy.is_complex() else clean[:, 0]
     out = out.clamp_min(0) if rician else out
     return torch.where(noise_sd > 0, out * safe, noisy)
@@ -61,8 +63,8 @@ def filtered(
 ) -> Float[Tensor, "T C H W"]:
     """The series, each tube estimated from `similar` ones within `window` pixels and averaged where tubes overlap.
 
-    variance: of the noise of each value. patch: side in pixels. Series of more than 16 frames part by part, with half
-    of each part in common with the next. `tick` after each part.
+    variance: of the noise of each value. patch: side in pixels. Long series part by part (`parts_of`), with a `tick`
+    after each.
     """
     total, count = torch.zeros_like(noisy), torch.zeros(len(noisy), 1, 1, 1)
     for part in parts_of(len(noisy)):
@@ -74,10 +76,11 @@ def filtered(
 
 
 def parts_of(n_frames: int) -> list[slice]:
-    """Parts of at most FRAMES frames, each beginning half a part after the one before it, the last one flush."""
-    last = max(0, n_frames - FRAMES)
-    starts = [*range(0, last, FRAMES // 2), last]
-    return [slice(start, min(start + FRAMES, n_frames)) for start in starts]
+    """The fewest parts of at most FRAMES frames, alike in length, each with OVERLAP frames of the next, or more."""
+    n_parts = max(1, -(-(n_frames - OVERLAP) // (FRAMES - OVERLAP)))
+    length = -(-(n_frames + (n_parts - 1) * OVERLAP) // n_parts)
+    starts = [index * (n_frames - length) // max(1, n_parts - 1) for index in range(n_parts)]
+    return [slice(start, start + length) for start in starts]
 
 
 def _filtered(noisy: Tensor, pilot: Tensor, variance: Tensor, patch: int, similar: int, window: int) -> Tensor:
@@ -85,8 +88,7 @@ def _filtered(noisy: Tensor, pilot: Tensor, variance: Tensor, patch: int, simila
     height, width = noisy.shape[-2:]
     patch, window = min(patch, height, width), min(window, height - 1, width - 1)
     similar = min(similar, (2 * window + 1) ** 2)
-    stride = (2 * patch + 1) // 3
-    groups = alike(pilot, patch=patch, stride=stride, similar=similar, window=window)
+    groups = alike(pilot, patch=patch, similar=similar, window=window)
     across = width + 2 * window
     inside = (torch.arange(patch)[:, None] * across + torch.arange(patch)).flatten()
     values = [_mirrored(part, window).flatten(1).T.contiguous() for part in (noisy, pilot, variance)]
@@ -120,11 +122,11 @@ def estimate(
     return mean + (rest @ spread.mT) @ solved * scale
 
 
-def alike(pilot: Float[Tensor, "R H W"], *, patch: int, stride: int, similar: int, window: int) -> Int[Tensor, "G K"]:
-    """For patches `stride` apart the corners of the `similar` nearest ones, as flat indices of the mirrored series."""
+def alike(pilot: Float[Tensor, "R H W"], *, patch: int, similar: int, window: int) -> Int[Tensor, "G K"]:
+    """For patches side by side the corners of the `similar` nearest ones, as flat indices of the mirrored series."""
     height, width = pilot.shape[-2:]
     across = width + 2 * window
-    rows, columns = (_places(n - patch, stride) for n in (height, width))
+    rows, columns = (_places(n - patch, patch) for n in (height, width))
     padded = _mirrored(pilot, window)
     distances, offsets = [], []
     for down in range(-window, window + 1):

@@ -110,10 +110,11 @@ def refine(image: SnrImage, pilot: Tensor, config: PriorConfig, *, patch: int) -
 
 
 def _quiet(prior: Any) -> Any:
-    """The prior without its own progress, where it has any."""
-    if not dataclasses.is_dataclass(prior) or not hasattr(prior, "progress"):
+    """The prior alone: without its own progress, and without a filter of its own after it, where it has such."""
+    if not dataclasses.is_dataclass(prior):
         return prior
-    return dataclasses.replace(prior, progress=no_progress)  # type: ignore[type-var]
+    changes = {"progress": no_progress, "refine": 0}
+    return dataclasses.replace(prior, **{name: it for name, it in changes.items() if hasattr(prior, name)})  # type: ignore[type-var]
 
 
 def _viewed(image: SnrImage, axes: tuple[int, ...], turned: bool) -> SnrImage:

@@ -15,7 +15,7 @@ from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
 from clearmr.methods import keeping
-from clearmr.methods.snraware import layout, pairs, tiles
+from clearmr.methods.snraware import layout, pairs, refining, tiles
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 
@@ -35,6 +35,7 @@ class SnrAware:
     batch         series that go through the network together, at the most
     precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and the image's SNR is under 100
     strength      the result is original + strength (denoised - original); 0 gives the image back unchanged
+    refine        rounds of the collaborative filter after the network, over series in time (see `refining.py`)
     along         what the network's T axis is: time, depth, volume, none, or auto (see `layout.resolve`)
     """
 
@@ -46,6 +47,7 @@ class SnrAware:
     batch: int = 1
     precision: str = "auto"
     strength: float = 1.0
+    refine: int = refining.ROUNDS
     along: str = "auto"
     progress: Progress = no_progress
 
@@ -139,6 +141,7 @@ class _Work:
         maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
         self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
         self.bf16 = bf16_pays(denoiser, image)
+        self.rounds = refining.rounds_for(along, self.series.shape[1], asked=denoiser.refine)
         self._plan()
         self.done = 0
 
@@ -156,7 +159,7 @@ class _Work:
         fit = left // (voxels * (asked.bytes_per_voxel + SERIES_BYTES))
         self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
         self.plan = tiles.plan(self.shape, asked, left / self.batch)
-        self.total = -(-n // self.batch) * len(self.plan.boxes)
+        self.total = -(-n // self.batch) * len(self.plan.boxes) + n * refining.ticks(frames, self.rounds)
 
     def figures(self) -> dict[str, Any]:
         """What is told of how it was done."""
@@ -167,6 +170,7 @@ class _Work:
             "series": len(self.series),
             "batch": self.batch,
             "tiles": len(self.plan.boxes),  # of each series
+            "refined": self.rounds,
         }
         return figures | ({"tile": list(self.plan.tile)} if len(self.plan.boxes) > 1 else {})
 
@@ -180,7 +184,8 @@ class _Work:
             found = [presence.share_present(series, noise_sd) for series, noise_sd in parts]
             noisy = (self.noise_sd[chunk] > 0).flatten(1).any(1)  # a slice without noise stays as it is
             strength = (torch.tensor(found) * noisy * self.denoiser.strength)[:, None, None, None]
-            into[chunk] = torch.lerp(self.series[chunk], self._clean(chunk), strength.to(out.dtype))
+            clean = self._refined(chunk, self._clean(chunk))
+            into[chunk] = torch.lerp(self.series[chunk], clean, strength.to(out.dtype))
             shares += found
         return out, shares
 
@@ -198,6 +203,10 @@ class _Work:
         if self.series.is_complex():
             return torch.complex(out[:, 0], out[:, 1]) * unit
         return (out[:, 0] * unit).clamp_(min=0)
+
+    def _refined(self, chunk: slice, clean: Tensor) -> Tensor:
+        parts = zip(self.series[chunk], clean, self.noise_sd[chunk], strict=True)
+        return torch.stack([refining.refined(*part, rounds=self.rounds, tick=self._report) for part in parts])
 
     def _tile(self, channels: Tensor) -> Tensor:
         return self.denoiser.run(channels, bf16=self.bf16)

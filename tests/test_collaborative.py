@@ -1,0 +1,98 @@
+"""The collaborative filter, and SNRAware's use of it: series in time only, told the noise, in bounded parts."""
+
+import itertools
+
+import pytest
+import torch
+
+from clearmr.evaluate import rician
+from clearmr.methods import collaborative
+from clearmr.methods.snraware import refining
+from clearmr.scan import SnrImage
+from dynamic_series import SD, disc_series, rng
+
+
+def test_the_filter_follows_the_known_noise() -> None:
+    """Less noise told, less taken away; none told, nothing."""
+    noisy = disc_series(4, 32)[:, None] + SD * torch.randn(4, 1, 32, 32, generator=rng())
+    pilot = disc_series(4, 32)[:, None]
+    told = [collaborative.filtered(noisy, pilot, torch.full_like(noisy, v)) for v in (1e-12, 1e-4, SD**2)]
+    removed = [float((part - noisy).square().mean()) for part in told]
+    assert removed[0] < removed[1] < removed[2] and removed[2] == pytest.approx(SD**2, rel=0.15)
+
+
+def test_the_filter_is_the_linear_one_of_least_error() -> None:
+    noisy, pilot = torch.randn(1, 12, 5, generator=rng(1)), torch.randn(1, 12, 5, generator=rng(2))
+    variance = torch.full((1, 12, 5), 0.3)
+    covariance = torch.cov(pilot[0].T)
+    gain = covariance @ torch.linalg.inv(covariance + 0.3 * torch.eye(5))
+    mean = noisy[0].mean(0)
+    expected = mean + (noisy[0] - mean) @ gain.T
+    torch.testing.assert_close(collaborative.estimate(noisy, pilot, variance)[0], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_frames", [1, 5, 18, 19, 30, 37, 75])
+def test_long_series_are_filtered_in_overlapping_parts(n_frames: int) -> None:
+    frames, parts = range(n_frames), collaborative.parts_of(n_frames)
+    assert sorted({k for part in parts for k in frames[part]}) == list(frames)
+    assert all(len(frames[part]) <= collaborative.FRAMES for part in parts)
+    common = [len(set(frames[a]) & set(frames[b])) for a, b in itertools.pairwise(parts)]
+    assert all(n >= collaborative.OVERLAP for n in common)
+    assert (len(parts) == 1) == (n_frames <= collaborative.FRAMES)
+
+
+def test_rice_s_mean_and_variance() -> None:
+    signal = torch.tensor([0.0, 1.0, 3.0, 20.0])
+    noise = torch.randn(2, 200_000, 4, generator=rng())
+    magnitude = torch.hypot(signal + noise[0], noise[1])
+    corrected, variance = rician.as_gaussian(magnitude, signal.expand(magnitude.shape))
+    torch.testing.assert_close(corrected.mean(0), signal, atol=0.01, rtol=0)
+    torch.testing.assert_close(variance[0], magnitude.var(0), atol=0.01, rtol=0.01)
+    taken = torch.from_numpy(rician.signal_of_mean(magnitude.mean(0).numpy())).float()
+    torch.testing.assert_close(taken[1:], signal[1:], atol=0.03, rtol=0)
+
+
+def blurred_series(n_frames: int = 8) -> tuple[torch.Tensor, SnrImage, torch.Tensor]:
+    """A clean series of discs in units of the noise SD, its complex noisy one, and a pilot that lost its edges."""
+    clean = 20 * (disc_series(n_frames, 48) - 0.15).clamp_min(0) * torch.exp(torch.tensor(0.4j))
+    noise = torch.randn(2, *clean.shape, generator=rng(4))
+    noisy = clean + torch.complex(*noise)
+    parts = torch.view_as_real(noisy).movedim(-1, 1)
+    smooth = torch.nn.functional.avg_pool2d(parts, 3, 1, 1, count_include_pad=False).movedim(1, -1).contiguous()
+    one = torch.ones(1, 1, 1, 1)
+    return clean, SnrImage(noisy[:, None], one, one, "given"), torch.view_as_complex(smooth)
+
+
+def error(found: torch.Tensor, clean: torch.Tensor) -> float:
+    return float((found - clean).abs().square().mean())
+
+
+def test_refining_brings_a_blurred_series_nearer_to_the_truth() -> None:
+    clean, noisy, pilot = blurred_series()
+    sd = torch.ones(clean.shape)
+    found = [refining.refined(noisy.image[:, 0], pilot, sd, rounds=rounds) for rounds in (0, 1, 2)]
+    assert torch.equal(found[0], pilot)
+    assert error(found[1], clean) < 0.6 * error(pilot, clean)
+    assert error(found[2], clean) < error(found[1], clean)
+
+
+def test_refining_keeps_what_has_no_noise_and_knows_magnitudes() -> None:
+    clean, noisy, pilot = blurred_series()
+    sd = torch.ones(clean.shape)
+    sd[:, :8] = 0
+    found = collaborative.refined(noisy.image[:, 0], pilot, sd, rician=False, patch=4, similar=32, window=4)
+    assert torch.equal(found[:, :8], noisy.image[:, 0, :8])
+    magnitude, guess = noisy.image[:, 0].abs(), clean.abs()
+    plain, told = (
+        collaborative.refined(magnitude, guess, torch.ones(clean.shape), rician=it, patch=4, similar=64, window=8)
+        for it in (False, True)
+    )
+    dark = guess < 0.5
+    assert bool(dark.any()) and float(told[dark].mean()) < 0.3 < 1.0 < float(plain[dark].mean())
+
+
+@pytest.mark.parametrize(
+    ("along", "n_frames", "rounds"), [("time", 12, 2), ("time", 5, 0), ("depth", 96, 0), ("none", 30, 0)]
+)
+def test_only_series_in_time_are_refined(along: str, n_frames: int, rounds: int) -> None:
+    assert refining.rounds_for(along, n_frames, asked=2) == rounds
