@@ -117,10 +117,16 @@ def _panes(comparison: Comparison) -> list[Pane]:
     given = [Pane(NOISY, "Input", "The image before denoising")]
     if REFERENCE in comparison.images:
         given.append(Pane(REFERENCE, "Reference", "The image taken for true, in the same window"))
-    for name in comparison.names:
-        title = f"{name}: removed / noise SD"
-        given.append(Pane(name, name, f"Denoised by {name}, same window", residual_of(name), title))
+    for number, name in enumerate(comparison.names):
+        title, said = f"{name}: removed / noise SD", f"Denoised by {name}, same window"
+        given.append(Pane(name, name, said, residual_of(name), title, _foot(number)))
     return given
+
+
+def _foot(number: int) -> str:
+    """The window of an image, and where its residual is shown the bar of that."""
+    bar = panes.sigma_bar(f"residual-{number}")
+    return f'<div class="as-image">{panes.WINDOW}</div><div class="as-residual">{bar}</div>'
 
 
 def _table(comparison: Comparison) -> str:
