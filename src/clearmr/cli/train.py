@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearmr.cli import common, train_inputs, train_prepare, train_self_noise2noise
+from clearmr.cli import common, train_inputs, train_noise2average, train_prepare, train_self_noise2noise
 
 if TYPE_CHECKING:
     from clearmr.methods.snraware.config import SnrAwareConfig
@@ -19,12 +19,16 @@ EXAMPLES = {
     "prepare": train_prepare.EXAMPLE,
     "snraware": "clearmr train snraware -d corpus/ -o run/ --preset tiny --set loop.workers=2",
     train_self_noise2noise.NAME: train_self_noise2noise.EXAMPLE,
+    train_noise2average.NAME: train_noise2average.EXAMPLE,
 }
 
 app = typer.Typer(help="Train networks: on a corpus or images (snraware), or on raw scans (mr-self-noise2noise).")
 app.command(name="prepare", epilog=f"Example: [b]{train_prepare.EXAMPLE}[/b]")(train_prepare.run)
 app.command(name=train_self_noise2noise.NAME, epilog=f"Example: [b]{train_self_noise2noise.EXAMPLE}[/b]")(
     train_self_noise2noise.run
+)
+app.command(name=train_noise2average.NAME, epilog=f"Example: [b]{train_noise2average.EXAMPLE}[/b]")(
+    train_noise2average.run
 )
 
 

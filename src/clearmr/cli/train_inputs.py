@@ -100,11 +100,12 @@ def cases_of(paths: Sequence[Path], *, quiet: bool) -> list[Case["SnrImage | Sto
             found += [Case(s.subject, path / store.INDEX, s) for s in store.open_corpus(path)]
         else:
             files = files_of([path], quiet=quiet)
-            found += [Case(subject_of(file), file, _image(file)) for file in files]
+            found += [Case(subject_of(file), file, image_of(file)) for file in files]
     return found
 
 
-def _image(path: Path) -> "SnrImage":
+def image_of(path: Path) -> "SnrImage":
+    """The image in a file. Raises InputError for raw data."""
     from clearmr import formats
     from clearmr.scan import SnrImage
 

@@ -5,6 +5,7 @@ No word of any paper. Volumes are (C, z, y, x). What a network makes of whole vo
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ class _Run:
                 break
             train.append(self._epoch())
             validation += [self._validated()] if self.held else []
-            if not self.held or validation[-1] <= min(validation):
+            if not self.held or validation[-1] == min(validation) < min([math.inf, *validation[:-1]]):
                 best, kept = epoch, copy.deepcopy(self.mean)
             if self.config.patience and epoch - best >= self.config.patience:
                 break

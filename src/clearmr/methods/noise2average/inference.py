@@ -31,12 +31,13 @@ BYTES_PER_VOXEL, SHARE, SMALLEST = 1600.0, 0.4, 32  # of a tile in the network; 
 class Outcome:
     """average: the result, as bright as a plain average; each: the repeats denoised, as they lie where they meet.
 
-    rounds: figures of every round, of which one says that it was kept.
+    rounds: figures of every round, of which one says that it was kept. noisy: the plain average of what was denoised.
     """
 
     average: SnrImage
     each: tuple[SnrImage, ...]
     rounds: tuple[dict[str, Any], ...]
+    noisy: SnrImage
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class Noise2Average:
         step |= {"rounds": list(state.rounds), "seconds": round(time.monotonic() - began, 2)}
         made = zip(images, state.each, strict=True)
         each = tuple(self._made(image, values, step, warnings) for image, values in made)
-        return Outcome(self._made(_plain(images), state.average, step, warnings), each, state.rounds)
+        noisy = _plain(images)
+        return Outcome(self._made(noisy, state.average, step, warnings), each, state.rounds, noisy)
 
     def _run(self, repeats: Sequence[Repeat], weight: Tensor, image: SnrImage) -> State:
         config = self._fitting(image)

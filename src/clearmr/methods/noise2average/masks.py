@@ -43,4 +43,4 @@ def foreground(volume: np.ndarray) -> np.ndarray:
 def _plausible(brain: np.ndarray, spacing: tuple[float, float, float]) -> bool:
     inner = brain[1:-1, 1:-1, 1:-1].sum()
     volume = brain.sum() * float(np.prod(spacing)) / 1000
-    return BRAIN_ML[0] <= volume <= BRAIN_ML[1] and brain.sum() - inner <= BORDER * brain.sum()
+    return bool(BRAIN_ML[0] <= volume <= BRAIN_ML[1] and brain.sum() - inner <= BORDER * brain.sum())

@@ -1,7 +1,7 @@
 """How a network reads a repeat: the house's own network, told of the noise, or one that predicts a residual."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from clearmr.train.blocks import FineTuning, predicted
 from clearmr.train.fine_tuning import Case
 
 
+@runtime_checkable
 class Reading(Protocol):
     """Inputs and targets of a network for the frames of a repeat, and an image from what it gives."""
 

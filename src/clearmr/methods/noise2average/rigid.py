@@ -66,11 +66,12 @@ def moved(volume: Float[Tensor, "z y x"], motion: Motion, *, spacing: Mm = (1.0,
         for margin, n in zip(reversed(margins), reversed(volume.shape), strict=True)
         for m in (margin, margin - (n + 1) % 2)
     ]
+    centre = [m + (n - 1) / 2 for m, n in zip(margins, volume.shape, strict=True)]
     out = F.pad(volume[None, None].double(), pads, mode="reflect")[0, 0]
     for axis, angle in enumerate(motion.rotation):
-        out = _rotated(out, axis, math.radians(angle), spacing) if angle else out
+        out = _rotated(out, axis, math.radians(angle), spacing, centre) if angle else out
     for axis, shift in enumerate(motion.shift):
-        out = _sheared(out, axis, None, 0.0, shift / spacing[axis]) if shift else out
+        out = _sheared(out, axis, shift / spacing[axis]) if shift else out
     inside = tuple(slice(m, m + n) for m, n in zip(margins, volume.shape, strict=True))
     return out[inside].to(volume.dtype)
 
@@ -142,29 +143,26 @@ def _places(shape: Sequence[int], spacing: Mm) -> tuple[Tensor, ...]:
     return torch.meshgrid(*axes, indexing="ij")
 
 
-def _rotated(volume: Tensor, axis: int, angle: float, spacing: Mm) -> Tensor:
+def _rotated(volume: Tensor, axis: int, angle: float, spacing: Mm, centre: Sequence[float]) -> Tensor:
     """About one axis, by three shears (Unser, Thevenaz & Yaroslavsky 1995)."""
     first, second = [a for a in range(3) if a != axis]
     sign = -1.0 if axis == 1 else 1.0
     ratio = spacing[second] / spacing[first]
     half, whole = -sign * math.tan(angle / 2) * ratio, sign * math.sin(angle) / ratio
     for along, by, slope in ((first, second, half), (second, first, whole), (first, second, half)):
-        volume = _sheared(volume, along, by, slope, 0.0)
+        places = torch.arange(volume.shape[by], dtype=volume.dtype) - centre[by]
+        shape = [1, 1, 1]
+        shape[by] = len(places)
+        volume = _sheared(volume, along, slope * places.view(shape))
     return volume
 
 
-def _sheared(volume: Tensor, along: int, by: int | None, slope: float, shift: float) -> Tensor:
-    """The value at n comes from n + shift + slope (place along `by`, from the centre), in voxels along `along`."""
+def _sheared(volume: Tensor, along: int, distance: Tensor | float) -> Tensor:
+    """The value at n comes from n + distance, in voxels along an axis, along which the distance does not vary."""
     n = volume.shape[along]
     frequency = torch.fft.rfftfreq(n, dtype=volume.dtype)
     shape = [1, 1, 1]
     shape[along] = len(frequency)
-    distance = torch.tensor(shift, dtype=volume.dtype)
-    if by is not None:
-        places = torch.arange(volume.shape[by], dtype=volume.dtype) - (volume.shape[by] - 1) / 2
-        other = [1, 1, 1]
-        other[by] = len(places)
-        distance = distance + slope * places.view(other)
-    spectrum = torch.fft.rfft(volume, dim=along)
     phase = 2 * math.pi * frequency.view(shape) * distance
+    spectrum = torch.fft.rfft(volume, dim=along)
     return torch.fft.irfft(torch.polar(torch.ones_like(phase), phase) * spectrum, n=n, dim=along)
