@@ -149,7 +149,7 @@ def _denoised(denoiser: "Denoiser", noisy: "SnrImage", repeats: "list[SnrImage]"
         return denoiser(noisy)
     if len(repeats) < 2:
         raise InputError("at least two repeats of one subject", "one image", "give the repeats as inputs")
-    found: SnrImage = of_repeats(repeats, mask=mask).average
+    found: SnrImage = of_repeats(repeats, mask=None if mask is None else mask[0]).average
     return found
 
 
