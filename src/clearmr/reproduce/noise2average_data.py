@@ -74,7 +74,7 @@ class Subject:
     bvecs: np.ndarray | None = None
     maps: diffusion.DtiMaps | None = None
     white: np.ndarray | None = None
-    whole: Float[Tensor, "frame z y x"] | None = None  # with its margin
+    whole: Float[Tensor, "frame Z Y X"] | None = None  # with its margin
 
 
 @functools.lru_cache(maxsize=4)
@@ -178,7 +178,7 @@ def _physical(tensor: np.ndarray) -> np.ndarray:
 
 def _cropped(volume: Tensor, brain: Tensor, spacing: Mm, sizes: Sizes, *, scale: bool = True) -> Subject:
     """The brain's middle, and the same with a margin; the brightest tissue of it 1."""
-    values = volume / volume[:, brain].quantile(BRIGHT) if scale and int(brain.sum()) < 2**24 else volume
+    values = volume / float(np.quantile(volume[:, brain].numpy(), BRIGHT)) if scale else volume
     inner, outer = _box(brain, sizes, 0), _box(brain, sizes, MARGIN)
     cut = (slice(None), *inner)
     return Subject(
