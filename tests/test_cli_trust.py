@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from clearmr import formats
 from clearmr.bench import trust_cases
 from clearmr.cli import app, results
+from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
 ONE = torch.ones(1, 1, 1, 1)
@@ -35,8 +37,12 @@ def test_denoise_tells_the_verdict_without_further_runs(noisy: Path) -> None:
 
 
 def test_a_report_holds_every_check(noisy: Path) -> None:
-    ran = CliRunner().invoke(app, ["denoise", str(noisy), "-o", str(noisy.with_name("b.npz")), "--report", "--force"])
+    ran = CliRunner().invoke(
+        app, ["denoise", str(noisy), "-o", str(noisy.with_name("b.npz")), "--report", "--replicas", "2"]
+    )
     assert ran.exit_code == 0, ran.output
+    left = np.load(noisy.with_name("b_results") / "arrays.npz")["uncertainty"]
+    assert left.shape == (3, 1, 64, 64) and 0 < np.median(left) < 0.6
     assert "trust: " in ran.stdout + ran.stderr
     told = json.loads((noisy.with_name("b_results") / "results.json").read_text())
     verdicts = {check["name"]: check["verdict"] for check in told["trust"]}
@@ -51,6 +57,12 @@ def test_a_wrong_noise_level_is_told(noisy: Path) -> None:
     told = json.loads(ran.stdout)
     assert told["trust_verdict"] == "fail"
     assert {check["name"] for check in told["trust"] if check["verdict"] == "fail"} == {"noise_level"}
+
+
+def test_replicas_need_a_report(noisy: Path) -> None:
+    for options in (["--replicas", "4"], ["--replicas", "1", "--report"]):
+        ran = CliRunner().invoke(app, ["denoise", str(noisy), "-o", str(noisy.with_name("d.npz")), *options])
+        assert isinstance(ran.exception, InputError) or ran.exit_code == 2
 
 
 def test_methods_that_learn_are_not_run_again_unasked() -> None:

@@ -4,17 +4,22 @@ On a Gaussian random field, where the Wiener filter is exactly right, complex an
 the simulated heart (complex) and head (magnitude) under the default model.
 """
 
+import dataclasses
+import hashlib
 from collections.abc import Iterator
 from typing import Any
+
+from torch import Tensor
 
 from clearmr import evaluate, road
 from clearmr.bench import quality_trust, trust_cases
 from clearmr.bench.entrants import level
 from clearmr.bench.quality_data import Sizes
 from clearmr.bench.timing import Options
+from clearmr.denoiser import Denoiser
 from clearmr.scan import SnrImage
 
-SIZES = Sizes(plane=112, frames=6, brain=48)
+SIZES = Sizes(plane=96, frames=4, brain=36)
 SNR = 10.0  # of the simulated scenes: mean over the object
 SEED = 5
 FIGURES = {  # what the table shows of a check that found a fault
@@ -52,10 +57,25 @@ def _cases(options: Options, scenes: bool) -> Iterator[tuple[str, trust_cases.Ca
         if scene.name == "brain, complex":
             continue
         noisy = SnrImage(quality_trust.add_noise(SNR * scene.clean, SEED), level(1.0), level(1.0), "measured")
-        right = road.denoiser(model=options.model, is_complex=scene.clean.is_complex())
+        right = _Remembering(road.denoiser(model=options.model, is_complex=scene.clean.is_complex()))
         yield scene.name, trust_cases.Case(f"{right.name}, as it is", True, noisy, right)
         for case in trust_cases.faults(noisy, right):
             yield scene.name, case
+
+
+class _Remembering:
+    """A denoiser that runs once for each image: the faults are laid on one and the same result."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser, self.name = denoiser, denoiser.name
+        self._known: dict[str, Tensor] = {}
+
+    def __call__(self, image: SnrImage) -> SnrImage:
+        told = (image.image, image.noise_sd, image.gmap)
+        key = hashlib.sha256(b"".join(values.numpy().tobytes() for values in told)).hexdigest()
+        if key not in self._known:
+            self._known[key] = self.denoiser(image).image
+        return dataclasses.replace(image, image=self._known[key])
 
 
 def row(data: str, case: trust_cases.Case) -> dict[str, Any]:

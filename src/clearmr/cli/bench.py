@@ -56,6 +56,8 @@ def run(
 
 def _show(results: dict[str, Any]) -> None:
     """Tables for people, of the entries that have one."""
+    if "trust" in results:
+        common.say(results["trust"]["markdown"])
     if not {"quality", "series"} & set(results):
         return
     from clearmr.cli import quality_table

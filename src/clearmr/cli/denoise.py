@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clearmr.cli import common, denoise_repeats, denoise_series
+from clearmr.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clearmr.scan import SnrImage
 
 NAME = "denoise"
@@ -86,6 +89,9 @@ def run(
     trust: Annotated[
         bool, typer.Option("--trust", help="All trust checks, as with --report: five more runs on a part.")
     ] = False,
+    replicas: Annotated[
+        int, typer.Option(help="With --report: a map of what is uncertain, by so many pseudo-replicas (as many runs).")
+    ] = 0,
     device: common.Device = "auto",
     threads: common.Threads = 0,
     seed: common.Seed = 0,
@@ -111,6 +117,8 @@ def run(
     Repeats of one subject, into one volume: [b]clearmr denoise run1.nii.gz run2.nii.gz -o clean.nii.gz --method
     noise2average --mask brain.nii.gz[/b]
     """
+    if replicas and (replicas < 2 or not report):
+        raise InputError("--replicas of 2 or more, with --report", str(replicas), "add --report, or leave it out")
     folder, page = (out.with_name(f"{_stem(out)}{tail}") for tail in ("_results", "_report.html"))
     common.refuse_existing([out, *([folder, page] if report else [])], force=force)
     beside = [*common.refuse_image(out, force=force), folder, page]
@@ -162,7 +170,8 @@ def run(
     if fields is not None and motion is not None:
         written += denoise_series.write(motion, fields, denoised, provenance, force=force)
     if report:
-        written += _write_report(folder, page, judged, noisy, denoised, force)
+        left = results.uncertainty_of(noisy, denoiser, replicas=replicas, seed=seed) if replicas else None
+        written += _write_report(folder, page, judged, noisy, denoised, force, left)
     _say(written, denoised, judged, clock.seconds(), quiet, as_json)
 
 
@@ -171,12 +180,18 @@ def _stem(path: Path) -> str:
 
 
 def _write_report(
-    folder: Path, page: Path, judged: dict[str, Any], noisy: "SnrImage", denoised: "SnrImage", force: bool
+    folder: Path,
+    page: Path,
+    judged: dict[str, Any],
+    noisy: "SnrImage",
+    denoised: "SnrImage",
+    force: bool,
+    uncertainty: "Tensor | None" = None,
 ) -> list[Path]:
     from clearmr import report as report_room
     from clearmr.cli import results
 
-    results.write(folder, judged, noisy, denoised, force=force)
+    results.write(folder, judged, noisy, denoised, uncertainty=uncertainty, force=force)
     return [folder, report_room.write_report(folder, page, force=force)]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from clearmr import baselines, evaluate, files, road
 from clearmr.cli import common
@@ -65,6 +66,13 @@ def takes_long(denoiser: Denoiser) -> bool:
     return hasattr(denoiser, "budget_s") or hasattr(denoiser, "of_repeats")
 
 
+def uncertainty_of(noisy: SnrImage, denoiser: Denoiser, *, replicas: int, seed: int) -> Tensor:
+    """SD of each voxel of the result, (frame, z, y, x) in the image's unit, by so many pseudo-replicas."""
+    quiet = _quiet(denoiser)
+    assert quiet is not None
+    return evaluate.denoiser_replicas(noisy, quiet, replicas=replicas, seed=seed).noise_sd[1]
+
+
 def trust_lines(judged: dict[str, Any]) -> list[str]:
     """The verdict, and what was said by each check that did not pass."""
     counts = {v: sum(c["verdict"] == v for c in judged["trust"]) for v in ("pass", "caution", "fail", "not run")}
@@ -87,12 +95,15 @@ def write(
     denoised: SnrImage,
     *,
     reference: SnrImage | None = None,
+    uncertainty: Tensor | None = None,
     force: bool = False,
 ) -> Path:
     """Write `folder`, whole or not at all. Raises InputError where it exists and `force` is not set."""
     arrays = {"noisy": noisy.image, "denoised": denoised.image, "gmap": noisy.gmap, "noise_sd": noisy.noise_sd}
     if reference is not None:
         arrays["reference"] = reference.image.abs() if not noisy.is_complex else reference.image
+    if uncertainty is not None:
+        arrays["uncertainty"] = uncertainty
     with files.whole_folder(folder, force=force) as temporary:
         np.savez(temporary / "arrays.npz", **{name: value.cpu().numpy() for name, value in arrays.items()})  # type: ignore[arg-type]
         (temporary / "results.json").write_text(common.as_json(judged), encoding="utf-8")
