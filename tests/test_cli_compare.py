@@ -236,6 +236,13 @@ def test_nifti_keeps_its_header(tmp_path: Path, ran: list[str]) -> None:
     np.testing.assert_allclose(back.affine, affine)  # type: ignore[attr-defined]
 
 
+def test_quick_runs_no_denoiser_again(tmp_path: Path, files: tuple[Path, Path], ran: list[str]) -> None:
+    done("compare", files[0], "-o", tmp_path / "c", "--method", "bm4d", "--quick")
+    row = rows_of(tmp_path / "c")["bm4d"]
+    assert row["pure_noise"] is None and row["lesion"] is None and row["edges"] > 0
+    assert {check["verdict"] for check in row["trust"] if check["name"] == "pure_noise"} == {"not run"}
+
+
 def test_in_a_mask(tmp_path: Path, files: tuple[Path, Path], ran: list[str]) -> None:
     noisy, clean = files
     inside = np.zeros((1, 1, 40, 36), np.float32)

@@ -43,6 +43,9 @@ def run(
         str | None, typer.Option(help="Leave out whoever takes longer than this in all, as 30m, 2h.")
     ] = None,
     memory: Annotated[str, typer.Option(help="Most memory that a method of ours may take, as 4G or 800M.")] = "3G",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="No trust checks that run a denoiser again (six times, on a crop).")
+    ] = False,
     ending: Annotated[
         str, typer.Option("--format", help="Of the images: npz, nii.gz, or auto (as the input).")
     ] = "auto",
@@ -76,7 +79,7 @@ def run(
     asked = {**common.inputs(files), "options": options, "seed": seed, "memory": memory}
     folder = compare_folder.opened(out, asked, ending=ending, inputs=inputs)
     given = folder.given(images, reference=reference, mask=mask)
-    given = dataclasses.replace(given, device=used, threads=threads, seed=seed, memory=memory)
+    given = dataclasses.replace(given, device=used, threads=threads, seed=seed, memory=memory, quick=quick)
     left_out |= _run_all(folder, given, entrants, limit, quiet)
     provenance = common.provenance(seed=seed, device=used, **common.inputs(inputs), **machine.made_with())
     value = folder.finish(given, entrants, left_out, {**provenance, "seconds": clock.seconds()})

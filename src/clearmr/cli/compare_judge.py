@@ -6,7 +6,7 @@ from typing import Any
 
 from clearmr import evaluate, road
 from clearmr.cli import compare_run
-from clearmr.denoiser import Denoiser
+from clearmr.denoiser import Denoiser, Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.evaluate.trust import trust
 from clearmr.scan import SnrImage
@@ -22,7 +22,12 @@ UNLIKE = 1.2  # times the signal, from which an image seems to be in another uni
 
 
 def judged(
-    given: compare_run.Given, noisy: SnrImage, image: SnrImage, *, denoiser: Denoiser | None = None
+    given: compare_run.Given,
+    noisy: SnrImage,
+    image: SnrImage,
+    *,
+    denoiser: Denoiser | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Figures of `image`, made from `noisy`, by the keys of `compare_table`. Raises InputError where shapes differ."""
     same_shape(noisy, image, "noisy image")
@@ -34,7 +39,7 @@ def judged(
     removed = evaluate.removed_noise(noisy, image)
     found["removed_sd"] = removed["sd"]
     found["noise_left"] = removed["noise_left"]
-    found["trust"] = _trust(noisy, image, denoiser, given.seed)
+    found["trust"] = _trust(noisy, image, denoiser, given.seed, progress)
     found |= _of_trust(found["trust"])
     return found
 
@@ -69,11 +74,14 @@ def unit_note(wanted: SnrImage, image: SnrImage, what: str) -> str:
     return f"{what} has about {ratio:.2g} times the signal of the input: is it in the same unit?"
 
 
-def _trust(noisy: SnrImage, image: SnrImage, denoiser: Denoiser | None, seed: int) -> list[dict[str, Any]]:
+def _trust(
+    noisy: SnrImage, image: SnrImage, denoiser: Denoiser | None, seed: int, progress: Progress
+) -> list[dict[str, Any]]:
     """Every check with its verdict, worst first. A method that learns for long is not run again for them."""
     again = None if denoiser is None or _slow(denoiser) else denoiser
     card = getattr(denoiser, "card", {})
-    return [check.as_dict() for check in trust(noisy, image, denoiser=again, card=card, seed=seed)]
+    checks = trust(noisy, image, denoiser=again, card=card, seed=seed, progress=progress)
+    return [check.as_dict() for check in checks]
 
 
 def _slow(denoiser: Denoiser) -> bool:
