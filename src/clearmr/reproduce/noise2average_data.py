@@ -25,7 +25,7 @@ from clearmr.train.stream import seed_of
 
 Kind = Literal["t1w", "dti"]
 SIMULATED = "simulated"
-BRIGHT = 0.999  # quantile inside the brain that becomes 1
+BRIGHT = {"t1w": 0.95, "dti": 0.999}  # quantile inside the brain that becomes 1: white matter; fluid without weighting
 MARGIN = 6  # voxels round the crop, so that a moved volume has something beyond its border
 Matrix = tuple[int, int, int]
 Mm = tuple[float, float, float]
@@ -50,7 +50,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Sizes:
-    """crop (z, y, x) in voxels; matrix of simulated heads; level: the noise SD, where bright tissue is 1.
+    """crop (z, y, x) in voxels; matrix of simulated heads; level: the noise SD, where BRIGHT is 1.
 
     place: where in the box round the brain the crop's middle lies; directions: of simulated DTI, beside one b = 0.
     """
@@ -158,7 +158,7 @@ def _with_tensors(
 ) -> Subject:
     """Signal of the tensors, none of them with negative diffusion; the brightest tissue without weighting is 1."""
     positive, s0 = _physical(tensor), np.clip(s0, 0, None)
-    s0 = s0 / np.quantile(s0[brain.numpy()], BRIGHT)
+    s0 = s0 / np.quantile(s0[brain.numpy()], BRIGHT["dti"])
     signal = diffusion.synthesised(diffusion.of_tensor(positive, s0), *table)
     cut = _cropped(torch.from_numpy(signal).float(), brain, spacing, sizes, scale=False)
     box = _box(brain, sizes, 0)
@@ -178,7 +178,7 @@ def _physical(tensor: np.ndarray) -> np.ndarray:
 
 def _cropped(volume: Tensor, brain: Tensor, spacing: Mm, sizes: Sizes, *, scale: bool = True) -> Subject:
     """The brain's middle, and the same with a margin; the brightest tissue of it 1."""
-    values = volume / float(np.quantile(volume[:, brain].numpy(), BRIGHT)) if scale else volume
+    values = volume / float(np.quantile(volume[:, brain].numpy(), BRIGHT["t1w"])) if scale else volume
     inner, outer = _box(brain, sizes, 0), _box(brain, sizes, MARGIN)
     cut = (slice(None), *inner)
     return Subject(

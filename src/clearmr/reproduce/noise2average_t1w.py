@@ -35,7 +35,7 @@ NOTES = (
 def tiny() -> Scale:
     """A piece of cortex and white matter of 64^3 voxels, two repeats."""
     sizes = Sizes((64, 64, 64), (112, 150, 128), 0.08, place=(0.62, 0.55, 0.33))
-    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning(block=(32, 32, 32), epochs=8, learning_rate=1e-4)))
+    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning(block=(32, 32, 32), epochs=6, learning_rate=1e-4)))
 
 
 def full() -> Scale:

@@ -165,8 +165,8 @@ def settings_note(made: Sequence[Job], scale: str) -> str:
         for who, job in {job.who: job for job in made}.items()
     ]
     return (
-        f"Scale {scale}. {'; '.join(crops)}. {sizes.repeats} repeats, Rician noise of SD {sizes.level:.0%} of the "
-        f"brightest tissue ({job.kind}). Tuning: {tuning_note(tuning)}."
+        f"Scale {scale}. {'; '.join(crops)}. {sizes.repeats} repeats, Rician noise of SD {sizes.level:.0%} of "
+        f"{'white matter' if job.kind == 't1w' else 'fluid without weighting'}. Tuning: {tuning_note(tuning)}."
     )
 
 
