@@ -18,7 +18,10 @@ from clearmr.errors import InputError
 
 BASELINES = ("bm4d", "nlm", "mppca", "bm3d", "asm", "dip", "self2self", "noise2void")
 
-__all__ = ["BASELINES", "absent", "filters", "load", "room"]
+# What takes repeats of one subject instead of an image: `of_repeats(images, mask=)`.
+OF_REPEATS = ("noise2noise",)
+
+__all__ = ["BASELINES", "OF_REPEATS", "absent", "filters", "load", "room"]
 
 
 def room(name: str) -> ModuleType:

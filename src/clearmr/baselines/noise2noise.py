@@ -4,7 +4,7 @@ Same trained network, same repeats, same tuning as Noise2Average as it was publi
 repeat learns to give every other one, whose noise is independent. With two repeats of one signal that is the signal's
 mean; of repeats that lie a little apart it is a mean of shifted signals, hence a blur. With a `reference` as the target
 of all repeats it is supervised learning on the very subject: what tuning can reach at the most with this network.
-It takes repeats, no single image, and is therefore none of `BASELINES`.
+It takes repeats, no single image: one of `OF_REPEATS`, none of `BASELINES`.
 """
 
 import dataclasses
