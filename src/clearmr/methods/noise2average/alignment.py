@@ -19,34 +19,42 @@ LEAST_ALIKE = 0.8  # correlation inside the mask
 BLUR = 1.5  # voxels: noise lowers the correlation
 
 
-def apart(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> list[rigid.Motion]:
-    """How each repeat but the first is moved against the first: shift in mm, rotation in degrees."""
+@dataclasses.dataclass(frozen=True)
+class Apart:
+    """How each repeat but the first is moved against the first, and their correlations once that is undone."""
+
+    motions: tuple[rigid.Motion, ...]
+    alike: tuple[float, ...]
+
+
+def apart(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> Apart:
+    """Measured on the mean over the frames, blurred: noise lowers a correlation, and looks like motion."""
+    spacing = images[0].spacing
     volumes = [image.image.float().mean(0) for image in images]
-    first, *others = rigid.measured(volumes, mask, spacing=images[0].spacing, levels=((4.0, 3), (2.0, 2)))
-    return [first.plus(motion, -1.0) for motion in others]
+    motions = rigid.measured(volumes, mask, spacing=spacing, levels=((4.0, 3), (2.0, 2)))
+    inside = mask.numpy() > 0
+    there = [rigid.moved(v, m, spacing=spacing).numpy() for v, m in zip(volumes, motions, strict=True)]
+    first, *others = [gaussian_filter(values, BLUR)[inside] for values in there]
+    alike = tuple(float(np.corrcoef(first, other)[0, 1]) for other in others)
+    return Apart(tuple(motions[0].plus(motion, -1.0) for motion in motions[1:]), alike)
 
 
-def refuse_apart(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> list[rigid.Motion]:
-    """What `apart` finds. Raises InputError with the number where a repeat is moved by more than a voxel, or turned."""
+def refuse(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> Apart:
+    """What `apart` finds. Raises InputError where a repeat shows something else than the first one (another contrast or
+    subject), or, with the number, where it is moved by more than a voxel, or turned.
+    """
     found, most = apart(images, mask), MOST_VOXELS * min(images[0].spacing)
-    for number, motion in enumerate(found, 2):
-        if motion.distance > most or motion.angle > MOST_DEGREES:
+    for number, (motion, alike) in enumerate(zip(found.motions, found.alike, strict=True), 2):
+        moved = motion.distance > most or motion.angle > MOST_DEGREES
+        if not alike >= LEAST_ALIKE:
+            said = f"a correlation of {alike:.2f} between repeats 1 and {number}"
+            todo = "give repeats of one scan; if they lie far apart, pass --register"
+            raise InputError(f"repeats of one contrast (correlation of {LEAST_ALIKE:g} or more)", said, todo)
+        if moved:
             said = f"repeat {number} moved by {motion.distance:.2f} mm and turned by {motion.angle:.2f} degrees"
             expected = f"repeats aligned to {most:g} mm and {MOST_DEGREES:g} degrees"
             raise InputError(expected, said, "pass --register, or align them with your own tool")
     return found
-
-
-def refuse_unlike(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> None:
-    """Raises InputError where a repeat does not show what the first one does: another contrast, or another subject."""
-    inside = mask.numpy() > 0
-    values = [gaussian_filter(image.image.float().mean(0).numpy(), BLUR)[inside] for image in images]
-    for number, other in enumerate(values[1:], 2):
-        alike = float(np.corrcoef(values[0], other)[0, 1])
-        if not alike >= LEAST_ALIKE:
-            found = f"a correlation of {alike:.2f} between repeats 1 and {number}"
-            todo = "give repeats of one scan; if they only lie apart, pass --register"
-            raise InputError(f"repeats of one contrast (correlation of {LEAST_ALIKE:g} or more)", found, todo)
 
 
 def registered(images: Sequence[SnrImage]) -> tuple[list[SnrImage], list[rigid.Motion]]:

@@ -38,7 +38,7 @@ class KnownNoiseConfig:
     first_views: int = 3
     views: int = 6
     half_way: bool = True
-    alpha: float = 0.7
+    alpha: float = 0.5
     filters: tuple[int, ...] = (4,)
     share: float = 0.85
     similar: int = 128

@@ -94,8 +94,7 @@ class Noise2Average:
         weight, how = masks.mask_for(images, mask)
         if self.register:
             images, _ = alignment.registered(images)
-        apart = alignment.refuse_apart(images, weight)
-        alignment.refuse_unlike(images, weight)
+        apart = alignment.refuse(images, weight).motions
         repeats = [Repeat(image.image.float(), image.noise_sd.float()) for image in images]
         state = self._run(repeats, weight, images[0])
         step = self._step() | {"mask": how, "registered": self.register, "repeats": len(images)}

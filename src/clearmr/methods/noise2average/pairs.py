@@ -38,7 +38,9 @@ class Repeat:
     noise_sd: Float[Tensor, "#frame #z #y #x"]
 
 
-def scale_of(values: Series, mask: Float[Tensor, "z y x"], *, noise_variance: Series | None = None) -> Scale:
+def scale_of(
+    values: Series, mask: Float[Tensor, "z y x"], *, noise_variance: Float[Tensor, "#frame #z #y #x"] | None = None
+) -> Scale:
     """The scale of a repeat. noise_variance: of the values, taken off their own: noise is no contrast."""
     inside = values[:, mask > 0]
     mean = inside.mean(1)
