@@ -39,9 +39,9 @@ NOTES = (
 
 
 def tiny() -> Scale:
-    """A slab of 20 x 56 x 56 voxels, two repeats."""
-    sizes = Sizes((20, 56, 56), (72, 96, 82), 0.02, place=(0.55, 0.5, 0.5))
-    tuning = FineTuning(block=(20, 32, 32), epochs=6, steps=40, learning_rate=1e-4)
+    """A slab of 24 x 56 x 48 voxels, two repeats."""
+    sizes = Sizes((24, 56, 48), (72, 96, 82), 0.02, place=(0.55, 0.5, 0.5))
+    tuning = FineTuning(block=(24, 32, 32), epochs=6, steps=40, learning_rate=1e-4, tile=(24, 56, 48))
     return Scale(sizes, (MOVED, ALIGNED), Lengths(tuning), left_out=(("aligned", "bm4d-each"),))
 
 
