@@ -120,7 +120,7 @@ def test_a_click_swaps_image_and_residual(opened: Any) -> None:
     assert swapped != before and opened.locator(".pane.swapped").count() == 1
     foot = opened.locator(".pane[data-layer='weak'] .foot")
     assert foot.locator("svg").is_visible() and not foot.locator(".window-label").is_visible()
-    assert "removed / noise SD" in opened.locator(".pane[data-layer='weak'] figcaption").inner_text()
+    assert "removed (σ)" in opened.locator(".pane[data-layer='weak'] figcaption").inner_text()
     opened.locator(".pane[data-layer='weak'] canvas").click()
     assert pixels(opened, "weak") == before
     opened.locator("#swap").click()

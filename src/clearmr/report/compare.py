@@ -118,7 +118,7 @@ def _panes(comparison: Comparison) -> list[Pane]:
     if REFERENCE in comparison.images:
         given.append(Pane(REFERENCE, "Reference", "The image taken for true, in the same window"))
     for number, name in enumerate(comparison.names):
-        title, said = f"{name}: removed / noise SD", f"Denoised by {name}, same window"
+        title, said = f"{name}: removed (σ)", f"Denoised by {name}, same window"
         given.append(Pane(name, name, said, residual_of(name), title, _foot(number)))
     return given
 
