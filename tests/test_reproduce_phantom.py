@@ -75,7 +75,7 @@ def test_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snr = [float(str(rows[r, TOLD, "centre"][5]).split()[0]) for r in ("R=2", "R=4")]
     assert snr[0] > 1.5 * snr[1]  # by sqrt(2) and by g
     text = results.markdown(found)
-    assert "2.52" in text and "## Noise in the centre over noise at the edge" in text and len(found.checks) == 6
+    assert "2.52" in text and "## Noise in the centre over noise at the edge" in text and len(found.checks) == 7
 
 
 def made(snr_told: float, snr_untold: float, *, g: float = 2.5, signal: float = 1.0) -> snraware_phantom.Figures:

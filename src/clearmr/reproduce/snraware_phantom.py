@@ -189,13 +189,15 @@ def checks(found: Figures) -> list[Check]:
     minor = [one.g for one in found[low, told, "centre"]]
     gains = [one.snr[1] / one.snr[0] for key, values in found.items() if key[1] == told for one in values]
     flatter = [b - a for b, a in zip(uneven(found, high, told, 0), uneven(found, high, told, 1), strict=True)]
+    evener = [a - b for a, b in zip(uneven(found, high, UNTOLD, 1), uneven(found, high, told, 1), strict=True)]
     better = [a.snr[1] - b.snr[1] for a, b in zip(centre, found[high, UNTOLD, "centre"], strict=True)]
     kept = [abs(one.signal - 1) for key, values in found.items() if key[1] == told for one in values]
     return [
         Check("R=2: very minor noise amplification, g under 1.25 in the centre", max(minor) < 1.25, Spread.of(minor)),
         Check("R=4: g is higher in the centre than at the edge", min(rise) > 0, Spread.of(rise)),
         Check("SNR rises everywhere, told of g (gain)", min(gains) > 1, Spread.of(gains)),
-        Check("R=4: told of g, less unevenness of the noise is left", min(flatter) > 0, Spread.of(flatter)),
+        Check("R=4: told of g, the noise that is left is more even than before", min(flatter) > 0, Spread.of(flatter)),
+        Check("R=4: less unevenness is left told of g than told one level", min(evener) > 0, Spread.of(evener)),
         Check("R=4, centre: higher SNR told of g than told one level", min(better) > 0, Spread.of(better), 1),
         Check("the mean signal is kept within 1 %, told of g", max(kept) < 0.01, Spread.of(kept), 4),
     ]
