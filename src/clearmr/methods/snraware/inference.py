@@ -35,7 +35,7 @@ class SnrAware:
     batch         series that go through the network together, at the most
     precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and the image's SNR is under 100
     strength      the result is original + strength (denoised - original); 0 gives the image back unchanged
-    refine        rounds of the collaborative filter after the network, over series in time (see `refining.py`)
+    refine        rounds of the collaborative filter that follows: series in time, single images (`refining.py`)
     along         what the network's T axis is: time, depth, volume, none, or auto (see `layout.resolve`)
     """
 
@@ -141,7 +141,7 @@ class _Work:
         maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
         self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
         self.bf16 = bf16_pays(denoiser, image)
-        self.rounds = refining.rounds_for(along, self.series.shape[1], asked=denoiser.refine)
+        self.rounds = refining.rounds_for(along, asked=denoiser.refine)
         self._plan()
         self.done = 0
 
