@@ -203,3 +203,14 @@ def test_patience_and_time_stop_it() -> None:
     assert len(stopped.train) < 50
     late = fine_tuned(Gain(), [case()], FineTuning(block=(6, 6, 6)), seed=0, late=lambda: True)
     assert late.late and late.train == () and float(late.net.value.detach()) == 0.0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("length", "side", "fade"), [(181, 88, 8), (217, 96, 8), (20, 7, 0), (20, 8, 3), (9, 9, 2)])
+def test_blocks_of_a_prediction_cover_it_and_fade_over_what_they_share(length: int, side: int, fade: int) -> None:
+    found = [box[0] for box in blocks._covering((length, 4, 4), (side, 4, 4), fade)]
+    assert found[0].start == 0 and found[-1].stop == length
+    assert all(s.stop - s.start <= side for s in found)
+    assert all(a.stop - b.start >= fade for a, b in itertools.pairwise(found))
+    if fade:
+        assert sum(s.stop - s.start for s in found) <= length + len(found) * (fade + 8)
+        assert all((s.stop - s.start) % 8 == 0 for s in found) or len(found) == 1

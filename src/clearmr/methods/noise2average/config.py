@@ -28,7 +28,7 @@ class NetConfig:
 class KnownNoiseConfig:
     """What is ours: the noise is known, and so is the motion that is left between the repeats (`known_noise.py`).
 
-    first_views   of a repeat for the first estimate
+    first_views   of a repeat for the first estimate; each_views: of a repeat in a round
     views         of the average for a result
     half_way      whether repeats are moved to meet half way, by less than a voxel
     alpha         of recorruption: the smaller, the nearer its input is to the average, and the noisier its target
@@ -36,6 +36,7 @@ class KnownNoiseConfig:
     """
 
     first_views: int = 3
+    each_views: int = 1
     views: int = 6
     half_way: bool = True
     alpha: float = 0.5

@@ -2,8 +2,8 @@
 
 A first estimate of each repeat tells how they lie to one another; they are moved to meet half way, by shears that keep
 the noise white, their Rician bias is taken out, and they are averaged by their noise. In each round the network, from
-its first weights again, learns with the average as its target (round 1) or the denoised average (later), and denoises
-the average. Its input is never the noise that is in its target: that is made anew, since its SD is known.
+its first weights again, learns with the average as its target, round k for k times as long, and denoises the average.
+Its input never has the noise that is in its target: the average is parted anew at each step, since its noise is known.
 """
 
 import copy
@@ -27,7 +27,6 @@ from clearmr.methods.noise2average.readings import Told
 from clearmr.train.fine_tuning import fine_tuned
 
 STILL_MM, STILL_DEGREES = 0.03, 0.03  # less is no motion
-TARGETS = ("none: the network as it came", "average", "denoised average")
 LEAST_VOLUMES = 6  # of a diffusion series, for its volumes to tell of one another
 
 
@@ -90,21 +89,17 @@ def meeting(
     return Meeting(gaussian, scales, motions, _average(gaussian, scales, scale, weight), scale)
 
 
-def taught(
-    reading: Told, met: Meeting, weight: Tensor, course: Course, number: int, latest: Tensor | None
-) -> nn.Module:
-    """The network of a round, from its first weights. Blocks that `held_out_error` looks at are held out here too.
+def taught(reading: Told, met: Meeting, weight: Tensor, course: Course, number: int) -> nn.Module:
+    """The network of a round, from its first weights: round k learns k times as long.
 
-    Round 1: from the average itself, recorrupted; later: from the latest estimate, made noisy anew.
+    From the average recorrupted. Blocks that `held_out_error` looks at are held out here too.
     """
-    first = number == 1 or latest is None
-    target = met.average.values if first else latest
-    assert target is not None
-    cases = reading.cases(Repeat(target, met.average.noise_sd), met.scale, target, weight)
-    fresh = functools.partial(recorrupted, alpha=course.config.known.alpha) if first else made_noisy
+    asked = course.config.tuning
+    tuning = dataclasses.replace(asked, steps=number * asked.steps)
+    cases = reading.cases(met.average, met.scale, met.average.values, weight)
     tuned = fine_tuned(
-        reading.net, cases, course.config.tuning, seed=course.seed + number - 1, device=course.device, bf16=course.bf16,
-        fresh=fresh,
+        reading.net, cases, tuning, seed=course.seed, device=course.device, bf16=course.bf16,
+        fresh=functools.partial(recorrupted, alpha=course.config.known.alpha),
     )  # fmt: skip
     course.tick()
     return tuned.net.cpu()
@@ -120,20 +115,13 @@ def recorrupted(inputs: Tensor, target: Tensor, generator: torch.Generator, *, a
     return torch.cat([target + alpha * noise, inputs[1:] * (1 + alpha**2) ** 0.5]), target - noise / alpha
 
 
-def made_noisy(inputs: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A block with new Gaussian noise of the SD that its second channel tells."""
-    noise = torch.randn(target.shape, generator=generator) * inputs[1:]
-    return torch.cat([target + noise, inputs[1:]]), target
-
-
 def one_round(
     reading: Told, met: Meeting, weight: Tensor, course: Course, number: int, before: State | None
 ) -> State:  # fmt: skip
-    """Round `number`, from the first weights; 0: with them as they are."""
-    latest = before.average if before else None
-    net = taught(reading, met, weight, course, number, latest) if number else reading.net
+    """Round `number`, from the first weights; 0: with them as they are. `before` is not looked at."""
+    net = taught(reading, met, weight, course, number) if number else reading.net
     known, how = course.config.known, {"device": course.device, "bf16": course.bf16}
-    one = dataclasses.replace(course.config.tuning, views=known.first_views)
+    one = dataclasses.replace(course.config.tuning, views=known.each_views)
     each = []
     for repeat, scale in zip(met.repeats, met.scales, strict=True):
         each.append(reading.denoised(net, repeat, scale, one, **how).clamp_min(0))
@@ -142,7 +130,7 @@ def one_round(
     average = reading.denoised(net, met.average, met.scale, many, **how).clamp_min(0)
     course.tick()
     error = courses.held_out_error(each, met.repeats, met.scales, weight, course.config, course.seed)
-    figures: dict[str, Any] = {"round": number, "target": TARGETS[min(number, 2)]}
+    figures: dict[str, Any] = {"round": number, "target": "average" if number else "none: the network as it came"}
     figures |= {"held_out_error": error, "motion_mm": [m.distance for m in met.motions]}
     figures |= {"motion_degrees": [m.angle for m in met.motions]}
     return State(filtered(average, met, course), tuple(each), net, (figures,))

@@ -11,7 +11,7 @@ def default() -> Noise2AverageConfig:
     """The noise known: a network of the house learns from the average's estimate, repeats meet half way."""
     tuning = FineTuning(
         block=(32, 32, 32), epochs=2, steps=60, learning_rate=2e-4, turns=True, average_decay=0.95, tile=(96, 96, 96),
-        fade=16,
+        fade=8,
     )  # fmt: skip
     return Noise2AverageConfig(scheme="known-noise", tuning=tuning)
 
