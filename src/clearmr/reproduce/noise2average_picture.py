@@ -14,7 +14,7 @@ from clearmr.train import checkpoint
 
 SHOWN = (
     "noisy", "average", "bm4d-average", "asm-average", "mppca-average", "noise2noise", "published-2", "ours-2",
-    "supervised-average",
+    "supervised-ours",
 )  # fmt: skip
 WORST = 0.12  # of the signal's 1: full black or white of a difference
 FA_WORST, DEGREES_WORST = 0.3, 45.0

@@ -69,9 +69,9 @@ class Job:
         values |= {"sizes": dataclasses.asdict(self.sizes), "file": self.who}
         if self.method in ("published", "noise2noise", "supervised"):
             values |= {"length": dataclasses.asdict(self.lengths.tuning), "rounds": self.lengths.rounds}
-        if self.method == "ours":
-            ours = noise2average_methods.ours(self.lengths)
-            values["length"] = {key: dataclasses.asdict(ours)[key] for key in ("scheme", "rounds", "tuning", "known")}
+        if self.method in ("ours", "supervised"):
+            ours = dataclasses.asdict(noise2average_methods.ours(self.lengths))
+            values["ours"] = {key: ours[key] for key in ("scheme", "rounds", "tuning", "known")}
         return dict(json.loads(json.dumps(values)))
 
     @property
