@@ -11,7 +11,7 @@ from clearmr.reproduce.results import Cell, Results, Spread
 
 ABOUT = "SNRAware, Table 3: SNR and CNR gains in real-time cine and perfusion, by pseudo-replicas"
 DATA = "simulated"
-TINY = "minutes on 2 cores"
+TINY = "4 minutes on a core"
 CINE, PERFUSION = "real-time cine, R=5", "perfusion, R=4"
 FIRST_SEED = 400  # of subjects that are in no training
 NOTES = (
