@@ -24,7 +24,7 @@ from clearmr.scan import SnrImage
 METHOD = "noise2average"
 ALONG = ("auto", "volume")
 MOST = 20
-BYTES_PER_VOXEL, SHARE, SMALLEST = 1600.0, 0.4, 32  # of a tile in the network; of the memory; its side in voxels
+BYTES_PER_VOXEL, SHARE, SMALLEST = 1600.0, 0.5, 32  # of a tile in the network; of the memory; its side in voxels
 
 
 @dataclass(frozen=True)
