@@ -63,6 +63,7 @@ def test_the_page_holds_all_of_it_and_nothing_from_outside() -> None:
     assert page.index(">noisy<") < page.index("&lt;b&gt;nlm") < page.index(">weak<")
     assert '<td class="best">30.00</td>' in page and '<td class="best">25.00</td>' not in page
     assert page.count('class="badge is-fail"') == 3  # in the table, over its checks, and the check itself
+    assert page.count('<details class="checks" open>') == 1 and page.count('<details class="checks">') == 1
     assert "half of it is left" in page and "an estimate" in page
     layers = json.loads(page.split('id="data">')[1].split("</script>")[0])["layers"]
     assert set(layers) == {"noisy", "reference", "weak", EVIL, "weak residual", f"{EVIL} residual"}

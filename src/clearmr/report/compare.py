@@ -15,7 +15,7 @@ from clearmr.report.panes import Pane
 from clearmr.report.pictures import BUDGET, Coding, Layer, Pictures, describe, fit
 from clearmr.report.shell import shell
 from clearmr.report.tables import text
-from clearmr.report.trust import badge
+from clearmr.report.trust import DOUBTS, badge
 from clearmr.report.values import four_axes
 
 _BODY = Path(__file__).with_name("compare.html")
@@ -168,7 +168,8 @@ def _checks_of(name: str, checks: Sequence[Mapping[str, Any]]) -> str:
         for check in checks
     )
     summary = f"{badge(checks[0]['verdict'])} {text(name)}"
-    return f'<details class="checks"><summary>{summary}</summary><ul>{lines}</ul></details>'
+    opened = " open" if checks[0]["verdict"] in DOUBTS else ""
+    return f'<details class="checks"{opened}><summary>{summary}</summary><ul>{lines}</ul></details>'
 
 
 def _left_out(comparison: Comparison) -> str:
