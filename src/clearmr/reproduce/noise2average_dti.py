@@ -48,7 +48,7 @@ def tiny() -> Scale:
 def full() -> Scale:
     """Whole slices; 20 epochs at 5e-5 as in the reference."""
     sizes = Sizes((32, 128, 128), (84, 112, 96), 0.02)
-    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning(block=(32, 64, 64))))
+    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning(block=(32, 64, 64), fade=16)))
 
 
 SCALES: Mapping[str, Callable[[], Scale]] = {"tiny": tiny, "full": full}
@@ -111,4 +111,5 @@ def _winners(parts: Mapping[tuple[str, Setting], Mapping[str, Figures]]) -> tupl
         + "; ".join(f"{short}: {tables.winner(there, key, more=False)}" for key, short, *_ in ERRORS)
         + "."
         for (who, setting), there in parts.items()
+        if len(there) > 2
     )

@@ -16,6 +16,7 @@ SHOWN = (
     "noisy", "average", "bm4d-average", "asm-average", "mppca-average", "noise2noise", "published-2", "ours-2",
     "supervised-ours",
 )  # fmt: skip
+WHITE = 1.2  # of white matter: shown white
 WORST = 0.12  # of the signal's 1: full black or white of a difference
 FA_WORST, DEGREES_WORST = 0.3, 45.0
 
@@ -55,11 +56,11 @@ def _grey(who: Subject, images: Mapping[str, Tensor]) -> dict[str, tuple[np.ndar
     """The middle slice (0 to 1, grey), and the difference from the clean one."""
     z = who.clean.shape[1] // 2
     clean = who.clean[0, z].numpy()
-    parts = {"clean": (np.clip(clean, 0, 1), np.zeros_like(clean))}
+    parts = {"clean": (clean / WHITE, np.full_like(clean, 0.5))}
     for label, image in images.items():
         values = image[0, z].numpy()
-        parts[label] = np.clip(values, 0, 1), (values - clean) / (2 * WORST) + 0.5
-    return {label: (above, below if label != "clean" else below + 0.5) for label, (above, below) in parts.items()}
+        parts[label] = values / WHITE, (values - clean) / (2 * WORST) + 0.5
+    return parts
 
 
 def _colour(who: Subject, images: Mapping[str, Tensor]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -93,6 +94,7 @@ def _panel(path: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], said:
             axes.imshow(image[::-1], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
             axes.set_axis_off()
             if row == 0:
-                name = LABELS.get(label, label).replace(", ", ",\n").replace(" of the ", "\nof the ")
+                name = LABELS.get(label, label).replace("Noise2Average, our", "our").replace("Noise2Average as ", "as ")
+                name = name.replace(", ", ",\n").replace(" of the ", "\nof the ")
                 axes.set_title(f"{name}\n{said.get(label, '')}", fontsize=8)
     figure.savefig(path, dpi=110)

@@ -35,13 +35,14 @@ NOTES = (
 def tiny() -> Scale:
     """A piece of cortex and white matter of 64^3 voxels, two repeats."""
     sizes = Sizes((64, 64, 64), (112, 150, 128), 0.08, place=(0.62, 0.55, 0.33))
-    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning(block=(32, 32, 32), epochs=6, learning_rate=1e-4)))
+    tuning = FineTuning(block=(32, 32, 32), epochs=6, learning_rate=1e-4, tile=(64, 64, 64))
+    return Scale(sizes, (MOVED, ALIGNED), Lengths(tuning))
 
 
 def full() -> Scale:
     """As the reference: blocks of 64^3, 20 epochs at 5e-5, on 128 x 160 x 128 voxels."""
     sizes = Sizes((128, 160, 128), (168, 224, 192), 0.08)
-    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning()))
+    return Scale(sizes, (MOVED, ALIGNED), Lengths(FineTuning(fade=16)))
 
 
 SCALES: Mapping[str, Callable[[], Scale]] = {"tiny": tiny, "full": full}
@@ -106,4 +107,5 @@ def _winners(parts: Mapping[tuple[str, Setting], Mapping[str, Figures]]) -> tupl
         f"Best of all that a user can have, {who}, {setting.name}: {tables.winner(there, 'psnr')} in PSNR, "
         f"{tables.winner(there, 'ssim')} in SSIM."
         for (who, setting), there in parts.items()
+        if len(there) > 2
     )
