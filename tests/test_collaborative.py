@@ -22,13 +22,20 @@ def test_the_filter_follows_the_known_noise() -> None:
 
 
 def test_the_filter_is_the_linear_one_of_least_error() -> None:
-    noisy, pilot = torch.randn(1, 12, 5, generator=rng(1)), torch.randn(1, 12, 5, generator=rng(2))
+    noisy, pilot = torch.randn(1, 12, 5, generator=rng(1)), 3 + torch.randn(1, 12, 5, generator=rng(2))
     variance = torch.full((1, 12, 5), 0.3)
     covariance = torch.cov(pilot[0].T)
     gain = covariance @ torch.linalg.inv(covariance + 0.3 * torch.eye(5))
-    mean = noisy[0].mean(0)
+    apart = noisy[0].mean(0) - pilot[0].mean(0)  # far more than noise explains
+    mean = pilot[0].mean(0) + (1 - 5 * (0.3 / 12) / float(apart.square().sum())) * apart
     expected = mean + (noisy[0] - mean) @ gain.T
     torch.testing.assert_close(collaborative.estimate(noisy, pilot, variance)[0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_next_to_nothing_is_left_of_pure_noise() -> None:
+    noise = torch.randn(10, 1, 48, 48, generator=rng(3))
+    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), patch=4, similar=128, window=8)
+    assert float(found.std()) < 0.04
 
 
 @pytest.mark.parametrize("n_frames", [1, 5, 18, 19, 30, 37, 75])

@@ -106,12 +106,12 @@ def _filtered(noisy: Tensor, pilot: Tensor, variance: Tensor, patch: int, simila
 def estimate(
     noisy: Float[Tensor, "G K D"], pilot: Float[Tensor, "G K D"], variance: Float[Tensor, "G K D"]
 ) -> Float[Tensor, "G K D"]:
-    """Of G groups of K vectors: m + C (C + V)^-1 (noisy - m), C the covariance of the pilot, m the mean of the noisy.
+    """Of G groups of K vectors: m + C (C + V)^-1 (noisy - m), C the covariance of the pilot, m a mean of the group.
 
     V is the variance, averaged over the group. Solved in the K vectors' own space, since D is the larger.
     """
-    scale = variance.mean(1, keepdim=True).clamp_min(1e-12).sqrt()
-    mean = noisy.mean(1, keepdim=True)
+    told = variance.mean(1, keepdim=True).clamp_min(1e-12)
+    scale, mean = told.sqrt(), _mean(noisy, pilot, told)
     spread, rest = (pilot - pilot.mean(1, keepdim=True)) / scale, (noisy - mean) / scale
     n = noisy.shape[1]
     gram = spread @ spread.mT
@@ -120,6 +120,17 @@ def estimate(
     gram = gram + (n - 1 + 1e-5 * power) * torch.eye(n)
     solved = torch.cholesky_solve(spread, torch.linalg.cholesky(gram))
     return mean + (rest @ spread.mT) @ solved * scale
+
+
+def _mean(noisy: Tensor, pilot: Tensor, variance: Tensor) -> Tensor:
+    """The pilot's mean, moved to the noisy vectors' as far as the noise does not explain that they differ.
+
+    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is.
+    """
+    start = pilot.mean(1, keepdim=True)
+    apart = noisy.mean(1, keepdim=True) - start
+    explained = apart.shape[-1] / noisy.shape[1] / (apart.square() / variance).sum(-1, keepdim=True).clamp_min(1e-12)
+    return start + (1 - explained).clamp_min(0) * apart
 
 
 def alike(pilot: Float[Tensor, "R H W"], *, patch: int, similar: int, window: int) -> Int[Tensor, "G K"]:
