@@ -6,6 +6,8 @@ from clearmr.methods.noise2average.config import DataConfig, NetConfig, Noise2Av
 from clearmr.train.fine_tuning import FineTuning
 from clearmr.train.settings import LoopConfig
 
+FADE = 16  # voxels that blocks of a prediction share: blocks that abut leave seams
+
 
 def default() -> Noise2AverageConfig:
     """The noise known: a network of the house learns from the average's estimate, repeats meet half way."""
@@ -18,24 +20,24 @@ def default() -> Noise2AverageConfig:
 
 def published() -> Noise2AverageConfig:
     """The published rounds with the network that the house ships: blocks of 64^3, flips, 20 epochs at 5e-5."""
-    return Noise2AverageConfig()
+    return Noise2AverageConfig(tuning=FineTuning(tile=(96, 96, 96), fade=FADE))
 
 
 def paper() -> Noise2AverageConfig:
     """As in the reference, for T1w: MU-Net, which `clearmr train noise2average --preset paper` trains before."""
-    return Noise2AverageConfig(net=NetConfig("munet"))
+    return Noise2AverageConfig(net=NetConfig("munet"), tuning=FineTuning(fade=FADE))
 
 
 def paper_dwi(volumes: int = 17) -> Noise2AverageConfig:
     """As in the reference, for diffusion: ten convolutions, every volume a channel (--set net.volumes=N)."""
-    return Noise2AverageConfig(net=NetConfig("chain", volumes=volumes))
+    return Noise2AverageConfig(net=NetConfig("chain", volumes=volumes), tuning=FineTuning(fade=FADE))
 
 
 def small() -> Noise2AverageConfig:
     """A MU-Net of 24 channels and three pairs: hours on a laptop instead of days."""
     return Noise2AverageConfig(
         net=NetConfig("munet", width=24, pairs=3),
-        tuning=FineTuning(block=(48, 48, 48), epochs=10, learning_rate=1e-4),
+        tuning=FineTuning(block=(48, 48, 48), epochs=10, learning_rate=1e-4, fade=8),
         data=DataConfig(block=(32, 32, 32), batch=2),
         loop=LoopConfig(steps=6000, learning_rate=1e-3, bf16=True),
     )
