@@ -96,7 +96,7 @@ def _add_dti(
     results: list[dict[str, Any]],
     reference: Path,
     tests: list[Path],
-    gradients: tuple[Path | None, ...],
+    gradients: tuple[Path | None, Path | None],
     mask: Path | None,
 ) -> None:
     """Tensors of all images inside one mask: the given one, or the reference's foreground."""

@@ -53,7 +53,7 @@ def run(
     With --image-noise there is no scan: the image's magnitude, its peak made 1, gets noise of that level as it is.
     dwi: diffusion-weighted magnitudes of a head whose tensors are known, with Rician noise, as NIfTI.
     """
-    of_dwi = {"directions": directions, "bvalue": bvalue, "repeats": repeats, "misalign": misalign}
+    of_dwi: dict[str, Any] = {"directions": directions, "bvalue": bvalue, "repeats": repeats, "misalign": misalign}
     if scene == simulate_dwi.SCENE and not Path(scene).exists():
         scans = {"coils": (coils, 8), "acceleration": (acceleration, "1"), "frames": (frames, None), "acs": (acs, 24)}
         scans |= {"contrast": (contrast, None), "image-noise": (image_noise, None)}
