@@ -15,6 +15,7 @@ import typer
 
 from clearmr import denoisers, formats
 from clearmr.cli import app, denoise
+from clearmr.errors import InputError
 from clearmr.methods.snraware import cards, inference
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.methods.snraware.model import build
@@ -48,7 +49,7 @@ def load(path: Path) -> SnrImage:
 
 def test_strength_along_batch_and_precision(tmp_path: Path) -> None:
     image = snr_image(tmp_path / "a.npz")
-    exact = (*HALF, "--precision", "float32")
+    exact = (*HALF, "--precision", "float32", "--refine", "0")
     done("denoise", tmp_path / "a.npz", "-o", tmp_path / "full.npz", *exact)
     more = ("--strength", "0.25", "--along", "none", "--batch", "2")
     found = done("denoise", tmp_path / "a.npz", "-o", tmp_path / "part.npz", *exact, *more)
@@ -110,3 +111,16 @@ def test_the_examples_of_the_help_parse() -> None:
     command: Any = typer.main.get_command(app)
     for example in examples:
         command.commands["denoise"].make_context("denoise", shlex.split(example))
+
+
+def test_refine_is_told_of_and_refused_by_others(tmp_path: Path) -> None:
+    snr_image(tmp_path / "a.npz")
+    for rounds in (0, 1):
+        more = ("--refine", rounds, "--along", "none", *HALF)
+        done("denoise", tmp_path / "a.npz", "-o", tmp_path / f"{rounds}.npz", *more)
+        assert load(tmp_path / f"{rounds}.npz").meta["steps"][-1]["refined"] == rounds
+    assert not np.allclose(load(tmp_path / "0.npz").image, load(tmp_path / "1.npz").image)
+    with pytest.raises(InputError, match="--refine"):
+        denoisers.denoiser("nlm", refine=1)
+    with pytest.raises(InputError, match="--method snraware with --refine"):
+        denoisers.denoiser("deformed2self", model="scratch", refine=1)

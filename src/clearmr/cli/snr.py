@@ -54,6 +54,7 @@ def run(
     ] = None,
     method: Annotated[str, typer.Option(help="auto or a method's name.")] = "auto",
     model: Annotated[str | None, typer.Option(help="A bundled model's name or a .safetensors file.")] = None,
+    refine: Annotated[int | None, typer.Option(min=0, help="As in denoise; 0: quickest.")] = None,
     noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines.")] = None,
     estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise of the data.")] = False,
     seed: common.Seed = 0,
@@ -74,7 +75,7 @@ def run(
     from clearmr import road
 
     used = common.set_up(device, threads)
-    denoiser = road.denoiser(method, model=model, device=used)
+    denoiser = road.denoiser(method, model=model, refine=refine, device=used)
     options = Options(denoiser, used, replicas, seed, tuple(roi or ()), noise_scan, estimate_noise, quiet)
     found = [_measure(source, options) for source in sources]
     summaries = [one.summary for one in found]
