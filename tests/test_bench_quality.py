@@ -73,7 +73,9 @@ def test_the_whole_table(peers: None, monkeypatch: pytest.MonkeyPatch, tmp_path:
             assert row["margin"] == pytest.approx(figures["clearmr"]["psnr"] - figures[best]["psnr"])
             assert "more frames" in figures["mppca"]["skipped"]
             assert figures["nlm"]["psnr"] == figures["noisy"]["psnr"]
-    assert all(share == pytest.approx(0.5, abs=0.02) for share in table["pure noise, SD left"].values())
+    left = table["pure noise, SD left"]
+    assert [left[f"volume, {kind}"] for kind in ("complex", "magnitude")] == pytest.approx([0.5, 0.5], abs=0.02)
+    assert all(left[f"series, {kind}"] < 0.5 for kind in ("complex", "magnitude"))  # the filter after the network
     for text in (*quality.TITLES.values(), "simulated brain", "Rician 9 %", "over", "more frames"):
         assert (text in found.err) == (text != quality.TITLES["repeats"])
     assert done("bench", "quality", "--model", halving_model(), "--quiet").err == ""

@@ -47,7 +47,7 @@ def test_a_table_is_made_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.Mo
     )
     origin = value["provenance"]
     assert origin["machine"]["cores"] and origin["machine"]["torch"] and origin["date"] and origin["command"]
-    assert (out / "table.md").read_text().rstrip().splitlines()[-1].startswith("`clearmr ")
+    assert (out / "table.md").read_text().rstrip().splitlines()[-1].startswith("`clearmr")
     refused(tmp_path, "reproduce", "snraware-table2", "-o", out, *flags)  # not without --resume
     times = {path: path.stat().st_mtime_ns for path in out.rglob("figures.json")}
     whole = done("reproduce", "snraware-table2", "-o", out, *flags, "--resume")

@@ -139,18 +139,18 @@ def alike(pilot: Float[Tensor, "R H W"], *, patch: int, similar: int, window: in
     across = width + 2 * window
     rows, columns = (_places(n - patch, patch) for n in (height, width))
     padded = _mirrored(pilot, window)
-    distances, offsets = [], []
-    for down in range(-window, window + 1):
-        for right in range(-window, window + 1):
-            top, left = window + down, window + right
-            moved = padded[:, top : top + height, left : left + width]
-            apart = (pilot - moved).square().mean(0)
-            means = F.avg_pool2d(apart[None, None], patch, stride=1)[0, 0]
-            distances.append(means[rows][:, columns].flatten())
-            offsets.append(down * across + right)
-    nearest = torch.stack(distances, 1).topk(similar, dim=1, largest=False).indices
+    shifts = [(down, right) for down in range(-window, window + 1) for right in range(-window, window + 1)]
+    # One array, made before: small ones kept between large ones that are freed would make the heap grow and grow.
+    distances = torch.empty(len(shifts), len(rows) * len(columns))
+    for held, (down, right) in zip(distances, shifts, strict=True):
+        top, left = window + down, window + right
+        moved = padded[:, top : top + height, left : left + width]
+        apart = (pilot - moved).square().mean(0)
+        held.copy_(F.avg_pool2d(apart[None, None], patch, stride=1)[0, 0][rows][:, columns].flatten())
+    nearest = distances.T.topk(similar, dim=1, largest=False).indices
+    offsets = torch.tensor([down * across + right for down, right in shifts])
     corners = (rows[:, None] + window) * across + columns + window
-    return torch.tensor(offsets)[nearest] + corners.flatten()[:, None]
+    return offsets[nearest] + corners.flatten()[:, None]
 
 
 def _places(last: int, stride: int) -> Tensor:
