@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clearmr.errors import InputError
 from clearmr.methods.deformed2self import presets
-from clearmr.reproduce import Options, deformed2self_data, deformed2self_methods, published, results
+from clearmr.reproduce import Options, deformed2self_data, deformed2self_methods, kept, published, results
 from clearmr.reproduce import deformed2self_picture as picture
 from clearmr.reproduce import deformed2self_runs as runs
 from clearmr.reproduce import deformed2self_table1 as table1
@@ -296,7 +296,7 @@ def test_all_methods_run_and_the_ablations_too(tmp_path: Path) -> None:
     options = Options(tmp_path, only=("d2s", "scratch", "noise2void"))
     names = [name for name, _, _ in runs.METHODS]
     made = runs.wanted(micro(), options, [*names, *list(deformed2self_methods.ABLATIONS)[1:]], micro().noises)
-    found = runs.done(made, options)
+    found = kept.done(made, runs.work, options)
     assert len(found) == 5 and all(math.isfinite(one["figures"][LEFT]["roi_ssim"]) for one in found)
     assert {one["source"] for one in found} == {"pincat"}
 

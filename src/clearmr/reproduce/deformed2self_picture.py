@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from clearmr.reproduce.deformed2self_data import noisy
-from clearmr.reproduce.deformed2self_runs import METHODS, Found, Job
+from clearmr.reproduce.deformed2self_runs import METHODS, Job
+from clearmr.reproduce.kept import Found
 from clearmr.train import checkpoint
 
 COLUMNS = 4
@@ -32,7 +33,7 @@ def _panel(path: Path, chosen: dict[str, Job], found: dict[str, Found]) -> None:
     from matplotlib.figure import Figure
 
     first = next(iter(chosen.values()))
-    series = first.series()
+    series = first.data()
     clean = series.clean[series.targets[-1], 0]
     shown = [(f"clean, frame {series.targets[-1]}", clean)]
     shown.append((f"{first.noise.label}", noisy(series, first.noise, first.seed).image[series.targets[-1], 0]))

@@ -1,7 +1,6 @@
 """The work of Deformed2Self's tables, as jobs done once: one method on one noisy series, judged and kept."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +12,14 @@ import numpy as np
 from torch import Tensor
 
 from clearmr import baselines
-from clearmr.errors import InputError
 from clearmr.evaluate import metrics
 from clearmr.methods.deformed2self import presets
 from clearmr.methods.deformed2self.config import Deformed2SelfConfig, TrainConfig
-from clearmr.reproduce import Options, deformed2self_methods, jobs
+from clearmr.reproduce import Options, deformed2self_methods, jobs, kept
 from clearmr.reproduce.deformed2self_data import Noise, Series, Sizes, Source, noisy, series
 from clearmr.reproduce.deformed2self_methods import Given, Lengths
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.published import DEFORMED2SELF_COLUMNS
-from clearmr.train import checkpoint
 
 # (method, name in the table, name in the paper's)
 METHODS = (
@@ -59,8 +57,8 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One method on one noise of one source, by value: it is sent to another process."""
+class Job(kept.Job):
+    """One method on one noise of one source."""
 
     method: str
     source: Source
@@ -84,37 +82,15 @@ class Job:
         part = "paper" if self.method in deformed2self_methods.ABLATIONS else self.method
         length = getattr(self.lengths, part, None)
         values["length"] = dataclasses.asdict(length) if isinstance(length, Deformed2SelfConfig) else length
-        return dict(json.loads(json.dumps(values)))
+        return kept.as_json(values)
 
-    @property
-    def figures_file(self) -> Path:
-        return self.folder / "runs" / f"{self.name}.json"
-
-    @property
-    def images_file(self) -> Path:
-        return self.figures_file.with_suffix(".safetensors")
-
-    def series(self) -> Series:
+    def data(self) -> Series:
         return series(self.source, self.sizes, self.seed, self.paths)
-
-
-Found = dict[str, Any]
-
-
-def known(job: Job) -> Found | None:
-    """What a job found that is done. Raises InputError where it was done with other settings."""
-    if not (job.figures_file.is_file() and job.images_file.is_file()):
-        return None
-    found = dict(json.loads(job.figures_file.read_text(encoding="utf-8")))
-    if found.get("settings") != job.settings:
-        todo = "choose another folder"
-        raise InputError("what was begun with the same settings", f"others in {job.figures_file}", todo)
-    return found
 
 
 def work(job: Job) -> Found:
     """Denoise, judge, and keep the images and figures."""
-    clean = job.series()
+    clean = job.data()
     image, began = noisy(clean, job.noise, job.seed), (time.perf_counter(), time.process_time())
     given = Given(image, job.noise, clean.targets, job.lengths, job.seed, job.device)
     results = deformed2self_methods.denoised(job.method, given)
@@ -122,10 +98,7 @@ def work(job: Job) -> Found:
     found["seconds"] = round(time.perf_counter() - began[0], 1)
     found["cpu_seconds"] = round(time.process_time() - began[1], 1)
     found["figures"] = {bias: figures(out, clean) for bias, out in results.items()}
-    job.figures_file.parent.mkdir(exist_ok=True)
-    checkpoint.save_tensors({bias: out.contiguous() for bias, out in results.items()}, job.images_file)
-    checkpoint.save_json({**found, "settings": job.settings}, job.figures_file)
-    return {**found, "settings": job.settings}
+    return job.keep(found, results)
 
 
 def figures(out: Tensor, clean: Series) -> dict[str, float]:
@@ -162,30 +135,6 @@ def wanted(
 def absent(name: str) -> str:
     """Why a method cannot be run; empty where it can."""
     return baselines.absent(baselines.room(name).PACKAGE) if name in baselines.BASELINES else ""
-
-
-def done(made: Sequence[Job], options: Options) -> list[Found]:
-    """What is known of the jobs, and what is found of those that `options.only` selects, in their order."""
-    chosen = [job for job in made if not options.only or job.name.startswith(options.only)]
-    if not chosen:
-        named = ", ".join(job.name for job in made[:3])
-        raise InputError(f"--only as the start of one of {named} ...", options.only[0], "choose others")
-    for source in {job.source for job in made}:
-        next(job for job in made if job.source == source).series()  # refuses before anything is run
-    before = {job.name: known(job) for job in made}
-    left = [job for job in chosen if before[job.name] is None]
-    new = jobs.run_all(
-        work, left, workers=options.workers, progress=_counted(options, len(made) - len(left), len(made))
-    )
-    found = {**before, **{one["name"]: one for one in new}}
-    return [one for job in made if (one := found[job.name]) is not None]
-
-
-def _counted(options: Options, before: int, whole: int) -> Callable[..., None]:
-    def progress(now: int, total: int, **info: Any) -> None:
-        options.progress(before + now, whole, **info)
-
-    return progress
 
 
 def tiny() -> Scale:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from clearmr.reproduce import Options
+from clearmr.reproduce import Options, kept
 from clearmr.reproduce import deformed2self_picture as picture
 from clearmr.reproduce import deformed2self_runs as runs
 from clearmr.reproduce.deformed2self_data import Noise, Source
 from clearmr.reproduce.deformed2self_methods import LEFT, TAKEN
-from clearmr.reproduce.deformed2self_runs import Found, Job
+from clearmr.reproduce.deformed2self_runs import Job
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.published import DEFORMED2SELF_COLUMNS, DEFORMED2SELF_TABLE1
 from clearmr.reproduce.results import Cell, Check, Results, Spread, Table
 
@@ -40,7 +41,7 @@ def run(options: Options) -> Results:
     """Run what is not done yet, and put the table together. Raises InputError."""
     scale = runs.SCALES[options.scale]()
     made = runs.wanted(scale, options, [name for name, _, _ in runs.METHODS], scale.noises)
-    found = runs.done(made, options)
+    found = kept.done(made, runs.work, options)
     picture.panels(options.folder, made, found)
     return table(made, found, options.scale)
 
@@ -86,11 +87,11 @@ def settings(made: Sequence[Job], scale: str) -> str:
     for source in dict.fromkeys(job.source for job in made):
         job = next(job for job in made if job.source == source)
         lengths, sizes = job.lengths, job.sizes
-        _, _, *plane = job.series().clean.shape
+        _, _, *plane = job.data().clean.shape
         cut = ", cut round the heart" if source == "cine" and sizes.crop else ""
         learnt = lengths.paper.train
         said.append(
-            f"{KNOWN[source]}: {len(job.series().clean)} frames of {plane[0]} x {plane[1]}{cut}; "
+            f"{KNOWN[source]}: {len(job.data().clean)} frames of {plane[0]} x {plane[1]}{cut}; "
             f"D2S {learnt.steps} steps and {learnt.passes} passes, DIP {lengths.dip or 1800}, "
             f"S2S {lengths.self2self or 4000}, N2V {lengths.noise2void or 3000} steps"
         )

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from clearmr.reproduce import Options
+from clearmr.reproduce import Options, kept
 from clearmr.reproduce import deformed2self_runs as runs
 from clearmr.reproduce import deformed2self_table1 as table1
 from clearmr.reproduce.deformed2self_methods import ABLATIONS, LEFT
-from clearmr.reproduce.deformed2self_runs import Found, Job
+from clearmr.reproduce.deformed2self_runs import Job
 from clearmr.reproduce.deformed2self_table1 import Column
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.published import DEFORMED2SELF_TABLE2
 from clearmr.reproduce.results import Cell, Check, Results
 
@@ -30,7 +31,7 @@ def run(options: Options) -> Results:
     """Run what is not done yet, and put the table together. Raises InputError."""
     scale = runs.SCALES[options.scale]()
     made = runs.wanted(scale, options, tuple(ABLATIONS), scale.ablated)
-    return table(made, runs.done(made, options), options.scale)
+    return table(made, kept.done(made, runs.work, options), options.scale)
 
 
 def table(made: Sequence[Job], found: Sequence[Found], scale: str) -> Results:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from clearmr import evaluate
-from clearmr.errors import InputError
 from clearmr.methods.mr_self_noise2noise import method, store
 from clearmr.methods.mr_self_noise2noise.config import BlendConfig, SelfNoise2NoiseConfig
+from clearmr.reproduce import kept
 from clearmr.reproduce import mr_self_noise2noise_data as scans
 from clearmr.train import checkpoint
 
@@ -66,7 +66,7 @@ class Scanning:
         values = {"subject": dataclasses.asdict(self.subject), "sizes": dataclasses.asdict(self.scale.sizes)}
         if self.use == "learn":
             values["split"] = dataclasses.asdict(self.scale.base.split)
-        return _plain(values)
+        return kept.as_json(values)
 
     @property
     def figures_file(self) -> Path:
@@ -91,7 +91,7 @@ class Scanning:
 
 def scanned(job: Scanning) -> dict[str, Any] | None:
     """The figures of a subject that is done. Raises InputError where it was done with other settings."""
-    found = _read(job.figures_file, job.settings)
+    found = kept.read(job.figures_file, job.settings)
     if job.use == "learn":
         return found if job.pairs(clean=False) is not None and job.pairs(clean=True) is not None else None
     return found if job.images_file.is_file() else None
@@ -143,7 +143,7 @@ class Training:
             "roles": dataclasses.asdict(self.roles),
             "seed": self.seed,
         }
-        return _plain(values)
+        return kept.as_json(values)
 
     @property
     def name(self) -> str:
@@ -159,7 +159,7 @@ class Training:
 
 def trained(job: Training) -> dict[str, Any] | None:
     """The figures of a network that is done. Raises InputError where it was done with other settings."""
-    return _read(job.run / "figures.json", job.settings)
+    return kept.read(job.run / "figures.json", job.settings)
 
 
 def train_and_judge(job: Training) -> dict[str, Any]:
@@ -252,16 +252,3 @@ def by_alpha(original: Tensor, output: Tensor, judged: scans.Judged) -> dict[str
 
 def _references(judged: scans.Judged) -> Sequence[tuple[str, Tensor]]:
     return [(name, getattr(judged, name)) for name in REFERENCES]
-
-
-def _read(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    found = dict(json.loads(path.read_text(encoding="utf-8")))
-    if found.get("settings") != settings:
-        raise InputError("what was begun with the same settings", f"others in {path}", "choose another folder")
-    return found
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(values, default=str)))

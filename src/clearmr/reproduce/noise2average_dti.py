@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from clearmr.reproduce import Options
+from clearmr.reproduce import Options, kept
 from clearmr.reproduce import noise2average_picture as picture
 from clearmr.reproduce import noise2average_runs as runs
 from clearmr.reproduce import noise2average_table as tables
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.noise2average_data import SIMULATED, Setting, Sizes
 from clearmr.reproduce.noise2average_methods import Lengths
-from clearmr.reproduce.noise2average_runs import Found, Job, Scale
-from clearmr.reproduce.noise2average_table import Figures
-from clearmr.reproduce.results import Check, Results, Table
+from clearmr.reproduce.noise2average_runs import Scale
+from clearmr.reproduce.noise2average_table import Figures, Parts
+from clearmr.reproduce.results import Check, Results
 from clearmr.train.fine_tuning import FineTuning
 
 ABOUT = "Noise2Average on DTI repeats: errors of FA, MD and V1 in white matter beside BM4D, AONLM, MP-PCA, Noise2Noise"
@@ -58,33 +59,9 @@ def run(options: Options) -> Results:
     """Run what is not done yet, and put the table together. Raises InputError."""
     scale = SCALES[options.scale]()
     made = runs.wanted("dti", scale, options, [*map(str, options.data)] or [SIMULATED])
-    found = runs.done(made, options)
+    found = kept.done(made, runs.work, options)
     picture.panels(options.folder, made, found)
-    return table(made, found, options.scale)
-
-
-def table(made: Sequence[Job], found: Sequence[Found], scale: str) -> Results:
-    """A part for every subject in every setting, each with its checks."""
-    parts = {(job.who, job.setting): tables.figures_of(found, job.who, job.setting.name) for job in made}
-    parts = {key: there for key, there in parts.items() if there}
-    (first, here), *others = parts.items()
-    more = [Table(tables.title(*key), COLUMNS, tables.rows(there, FIGURES)) for key, there in others]
-    more += [tables.rounds_table(found, "fa_error", "FA error"), tables.seconds_table(found)]
-    tuning = tables.tuning_note(made[0].lengths.tuning)
-    return Results(
-        name="noise2average-dti",
-        scale=scale,
-        title=f"Noise2Average, DTI repeats: {tables.title(*first)}",
-        notes=(
-            *NOTES, tables.NETWORKS.format(tuning=tuning), tables.settings_note(made, scale), *_winners(parts),
-            *tables.missing(made),
-        ),
-        columns=COLUMNS,
-        rows=tables.rows(here, FIGURES),
-        checks=tuple(check for (who, setting), there in parts.items() for check in checks(found, who, setting, there)),
-        figures={"runs": [{key: one[key] for key in one if key != "settings"} for one in found]},
-        more=tuple(more),
-    )  # fmt: skip
+    return tables.results(TABLE, made, found, options.scale)
 
 
 def checks(found: Sequence[Found], who: str, setting: Setting, there: Mapping[str, Figures]) -> list[Check]:
@@ -105,7 +82,7 @@ def checks(found: Sequence[Found], who: str, setting: Setting, there: Mapping[st
     return [check for check in made if check is not None]
 
 
-def _winners(parts: Mapping[tuple[str, Setting], Mapping[str, Figures]]) -> tuple[str, ...]:
+def _winners(parts: Parts) -> tuple[str, ...]:
     return tuple(
         f"Least error of all that a user can have, {who}, {setting.name}: "
         + "; ".join(f"{short}: {tables.winner(there, key, more=False)}" for key, short, *_ in ERRORS)
@@ -113,3 +90,6 @@ def _winners(parts: Mapping[tuple[str, Setting], Mapping[str, Figures]]) -> tupl
         for (who, setting), there in parts.items()
         if len(there) > 2
     )
+
+
+TABLE = tables.Kind("noise2average-dti", "Noise2Average, DTI repeats", NOTES, COLUMNS, FIGURES, checks, _winners)

@@ -7,8 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from clearmr.evaluate import diffusion
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.noise2average_data import Subject
-from clearmr.reproduce.noise2average_runs import Found, Job
+from clearmr.reproduce.noise2average_runs import Job
 from clearmr.reproduce.noise2average_table import LABELS
 from clearmr.train import checkpoint
 
@@ -30,7 +31,7 @@ def panels(folder: Path, made: Sequence[Job], found: Sequence[Found]) -> list[Pa
         if images:
             paths.append(folder / f"panel_{who}_{setting.name}.png")
             draw = _colour if chosen[0].kind == "dti" else _grey
-            _panel(paths[-1], draw(chosen[0].subject(), images), _figures(found, who, setting.name, chosen[0].kind))
+            _panel(paths[-1], draw(chosen[0].data(), images), _figures(found, who, setting.name, chosen[0].kind))
     return paths
 
 

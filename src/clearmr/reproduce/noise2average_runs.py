@@ -1,9 +1,8 @@
 """The work of Noise2Average's tables, as jobs done once: one method on the repeats of one subject, judged and kept."""
 
 import dataclasses
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from clearmr import baselines, evaluate
-from clearmr.errors import InputError
 from clearmr.evaluate import diffusion
-from clearmr.reproduce import Options, jobs, noise2average_methods
+from clearmr.reproduce import Options, jobs, kept, noise2average_methods
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.noise2average_data import SIMULATED, Kind, Setting, Sizes, Subject, repeats, subject
 from clearmr.reproduce.noise2average_methods import FILTERS, Given, Lengths
 from clearmr.scan import SnrImage
-from clearmr.train import checkpoint
 
 # What is most wanted comes first.
 METHODS = (
@@ -26,7 +24,6 @@ METHODS = (
 )  # fmt: skip
 DTI_ONLY = ("mppca-average", "mppca-each")
 JUDGING = 3000  # added to the seed: heads that no network has seen
-Found = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,8 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One method on one subject's repeats, by value: it is sent to another process."""
+class Job(kept.Job):
+    """One method on one subject's repeats."""
 
     kind: Kind
     method: str
@@ -72,37 +69,18 @@ class Job:
         if self.method in ("ours", "supervised"):
             ours = dataclasses.asdict(noise2average_methods.ours(self.lengths))
             values["ours"] = {key: ours[key] for key in ("scheme", "rounds", "tuning", "known")}
-        return dict(json.loads(json.dumps(values)))
+        return kept.as_json(values)
 
-    @property
-    def figures_file(self) -> Path:
-        return self.folder / "runs" / f"{self.name}.json"
-
-    @property
-    def images_file(self) -> Path:
-        return self.figures_file.with_suffix(".safetensors")
-
-    def subject(self) -> Subject:
+    def data(self) -> Subject:
         return subject(self.kind, self.source, self.sizes, JUDGING + self.seed)
 
     def repeats(self) -> tuple[SnrImage, ...]:
-        return repeats(self.subject(), self.setting, self.sizes, self.seed)
-
-
-def known(job: Job) -> Found | None:
-    """What a job found that is done. Raises InputError where it was done with other settings."""
-    if not (job.figures_file.is_file() and job.images_file.is_file()):
-        return None
-    found = dict(json.loads(job.figures_file.read_text(encoding="utf-8")))
-    if found.get("settings") != job.settings:
-        todo = "choose another folder"
-        raise InputError("what was begun with the same settings", f"others in {job.figures_file}", todo)
-    return found
+        return repeats(self.data(), self.setting, self.sizes, self.seed)
 
 
 def work(job: Job) -> Found:
     """Denoise, judge, and keep the images and figures."""
-    who, images = job.subject(), job.repeats()
+    who, images = job.data(), job.repeats()
     given = Given(images, who.brain, who.clean, job.lengths, job.seed, job.device)
     began = time.perf_counter(), time.process_time()
     result = noise2average_methods.made(job.method, given)
@@ -113,10 +91,7 @@ def work(job: Job) -> Found:
     assert isinstance(average, Tensor)
     found["figures"] = {label: figures(out, average, who) for label, out in result.images.items()}
     found["rounds"] = [{key: one[key] for key in one if key != "kept"} for one in result.rounds]
-    job.figures_file.parent.mkdir(exist_ok=True)
-    checkpoint.save_tensors({label: out.float().contiguous() for label, out in result.images.items()}, job.images_file)
-    checkpoint.save_json({**found, "settings": job.settings}, job.figures_file)
-    return {**found, "settings": job.settings}
+    return job.keep(found, {label: out.float() for label, out in result.images.items()})
 
 
 def figures(out: Tensor, average: Tensor, who: Subject) -> dict[str, float]:
@@ -153,27 +128,3 @@ def absent(method: str) -> str:
     """Why a method cannot be run; empty where it can."""
     peer = method.partition("-")[0]
     return baselines.absent(baselines.room(peer).PACKAGE) if peer in FILTERS else ""
-
-
-def done(made: Sequence[Job], options: Options) -> list[Found]:
-    """What is known of the jobs, and what is found of those that `options.only` selects, in their order."""
-    chosen = [job for job in made if not options.only or job.name.startswith(options.only)]
-    if not chosen:
-        named = ", ".join(job.name for job in made[:3])
-        raise InputError(f"--only as the start of one of {named} ...", options.only[0], "choose others")
-    for source in {job.source for job in made}:
-        next(job for job in made if job.source == source).subject()  # refuses before anything is run
-    before = {job.name: known(job) for job in made}
-    left = [job for job in chosen if before[job.name] is None]
-    new = jobs.run_all(
-        work, left, workers=options.workers, progress=_counted(options, len(made) - len(left), len(made))
-    )
-    found = {**before, **{one["name"]: one for one in new}}
-    return [one for job in made if (one := found[job.name]) is not None]
-
-
-def _counted(options: Options, before: int, whole: int) -> Callable[..., None]:
-    def progress(now: int, total: int, **info: Any) -> None:
-        options.progress(before + now, whole, **info)
-
-    return progress

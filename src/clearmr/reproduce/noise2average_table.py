@@ -1,13 +1,15 @@
 """What Noise2Average's two tables share: rows and labels, checks, notes of who wins, seconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from clearmr.reproduce.kept import Found
 from clearmr.reproduce.noise2average_data import Setting
 from clearmr.reproduce.noise2average_methods import ROUNDS
-from clearmr.reproduce.noise2average_runs import Found, Job, absent
-from clearmr.reproduce.results import Cell, Check, Spread, Table
+from clearmr.reproduce.noise2average_runs import Job, absent
+from clearmr.reproduce.results import Cell, Check, Results, Spread, Table
 from clearmr.train.fine_tuning import FineTuning
 
 NO_PAPER = (
@@ -46,6 +48,41 @@ CLASSICAL = tuple(f"{peer}-{of}" for peer in ("bm4d", "asm", "mppca") for of in 
 SUPERVISED = ("supervised-each", "supervised-average", "supervised-ours")
 DEFAULT_ROUND = 2  # of both schemes, where nothing stops earlier: what is compared
 Figures = Mapping[str, float]
+Parts = Mapping[tuple[str, Setting], Mapping[str, Figures]]  # of a subject in a setting, by label
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one of the two tables has of its own; figures: (name, digits, factor) of each column after the first."""
+
+    name: str
+    title: str
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    figures: tuple[tuple[str, int, float], ...]
+    checks: Callable[[Sequence[Found], str, Setting, Mapping[str, Figures]], Sequence[Check]]
+    winners: Callable[[Parts], tuple[str, ...]]
+
+
+def results(kind: Kind, made: Sequence[Job], found: Sequence[Found], scale: str) -> Results:
+    """A part for every subject in every setting, each with its checks; the rounds by the kind's first figure."""
+    parts = {(job.who, job.setting): figures_of(found, job.who, job.setting.name) for job in made}
+    parts = {key: there for key, there in parts.items() if there}
+    (first, here), *others = parts.items()
+    more = [Table(title(*key), kind.columns, rows(there, kind.figures)) for key, there in others]
+    more += [rounds_table(found, kind.figures[0][0], kind.columns[1]), seconds_table(found)]
+    networks = NETWORKS.format(tuning=tuning_note(made[0].lengths.tuning))
+    return Results(
+        name=kind.name,
+        scale=scale,
+        title=f"{kind.title}: {title(*first)}",
+        notes=(*kind.notes, networks, settings_note(made, scale), *kind.winners(parts), *missing(made)),
+        columns=kind.columns,
+        rows=rows(here, kind.figures),
+        checks=tuple(c for (who, setting), there in parts.items() for c in kind.checks(found, who, setting, there)),
+        figures={"runs": [{key: one[key] for key in one if key != "settings"} for one in found]},
+        more=tuple(more),
+    )
 
 
 def figures_of(found: Sequence[Found], who: str, setting: str) -> dict[str, Figures]:
@@ -162,8 +199,8 @@ def settings_note(made: Sequence[Job], scale: str) -> str:
     job = made[0]
     sizes, tuning = job.sizes, job.lengths.tuning
     crops = [
-        f"{who}: {' x '.join(map(str, job.subject().clean.shape[1:]))} voxels of "
-        f"{' x '.join(f'{s:.2g}' for s in job.subject().spacing)} mm (z, y, x)"
+        f"{who}: {' x '.join(map(str, job.data().clean.shape[1:]))} voxels of "
+        f"{' x '.join(f'{s:.2g}' for s in job.data().spacing)} mm (z, y, x)"
         for who, job in {job.who: job for job in made}.items()
     ]
     return (

@@ -21,6 +21,7 @@ from clearmr.methods.snraware.config import DataConfig, LossConfig, NetConfig, N
 from clearmr.methods.snraware.model import TABLE2_ARCHITECTURES, table2
 from clearmr.methods.snraware.pairs import Pair, to_channels
 from clearmr.methods.snraware.schemes import SCHEMES, scheme
+from clearmr.reproduce import kept
 from clearmr.reproduce import snraware_data as simulated
 from clearmr.scan import SnrImage
 from clearmr.train import checkpoint
@@ -117,17 +118,12 @@ class Run:
             "seed": self.seed,
             "data": [str(path) for path in self.data],
         }
-        return dict(json.loads(json.dumps(values)))
+        return kept.as_json(values)
 
 
 def finished(run: Run) -> dict[str, Any] | None:
     """The figures of a run that is done. Raises InputError where it was done with other settings."""
-    if not run.figures_file.is_file():
-        return None
-    found = dict(json.loads(run.figures_file.read_text(encoding="utf-8")))
-    if found.get("settings") != run.settings:
-        raise InputError("runs of the same settings", f"others in {run.folder / run.name}", "choose another folder")
-    return found
+    return kept.read(run.figures_file, run.settings)
 
 
 def train_and_judge(run: Run) -> dict[str, Any]:
