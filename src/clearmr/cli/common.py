@@ -1,5 +1,6 @@
 """What every command shares: its options, the progress bar, provenance, JSON on stdout."""
 
+import dataclasses
 import json
 import math
 import os
@@ -51,6 +52,11 @@ def provenance(**more: Any) -> dict[str, Any]:
     command = shlex.join(["clearmr", *sys.argv[1:]])
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"version": clearmr.__version__, "command": command, "date": now, **more}
+
+
+def with_provenance(image: "SnrImage", provenance: dict[str, Any]) -> "SnrImage":
+    """The image, with `provenance` in its `meta`."""
+    return dataclasses.replace(image, meta={**image.meta, "provenance": provenance})
 
 
 def inputs(paths: Sequence[Path]) -> dict[str, Any]:

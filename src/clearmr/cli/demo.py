@@ -48,9 +48,7 @@ def run(
     provenance = common.provenance(
         seed=seed, device=used, noise_source=noisy.noise_source, model=summary, **common.inputs([source])
     )
-    noisy, denoised = (
-        dataclasses.replace(image, meta={**image.meta, "provenance": provenance}) for image in (noisy, denoised)
-    )
+    noisy, denoised = (common.with_provenance(image, provenance) for image in (noisy, denoised))
     judged = results.judge(
         noisy, denoised, title=f"{source.name}: the road, walked", model=summary, provenance=provenance,
         reference=reference, denoiser=denoiser, again=not raw, seed=seed,

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from clearmr.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from clearmr.denoiser import Denoiser
     from clearmr.scan import SnrImage
 
 NAME = "denoise"
@@ -119,15 +122,10 @@ def run(
     """
     if replicas and (replicas < 2 or not report):
         raise InputError("--replicas of 2 or more, with --report", str(replicas), "add --report, or leave it out")
-    folder, page = (out.with_name(f"{_stem(out)}{tail}") for tail in ("_results", "_report.html"))
-    common.refuse_existing([out, *([folder, page] if report else [])], force=force)
-    beside = [*common.refuse_image(out, force=force), folder, page]
-    denoise_series.refuse_fields(fields, beside, force=force)
-    budget_s = denoise_series.seconds_of(budget)
     asked = denoise_repeats.Asked(mask, register, rounds, subsets, bvals, bvecs, keep_repeats, work, resume)
     kept = denoise_repeats.files_of(out, 2 if subsets else len(inputs)) if keep_repeats else []
-    for path in kept:
-        common.refuse_image(path, force=force)
+    _refuse_existing(out, fields, kept, report=report, force=force)
+    budget_s = denoise_series.seconds_of(budget)
     from clearmr import road
     from clearmr.cli import results
 
@@ -145,53 +143,77 @@ def run(
             )
             for path in inputs
         ]
-        denoiser, motion = ready(is_complex=images[0].is_complex), None
-        each: tuple[SnrImage, ...] = ()
-        if denoise_repeats.takes(denoiser):
-            cautious = [road.with_caution(image) for image in images]
-            noisy, denoised, each = denoise_repeats.run(denoiser, cautious, inputs, asked)
-        else:
-            noisy = road.with_caution(road.average(images))
-            denoise_series.refuse_single_frames(denoiser, images)
-            noisy = road.fitting(noisy, denoiser)
-            denoised, motion = denoise_series.run(denoiser, noisy, keep_fields=fields is not None)
+        denoiser = ready(is_complex=images[0].is_complex)
+        done = _denoised(denoiser, images, inputs, asked, keep_fields=fields is not None)
     summary = results.model_summary(denoiser)
     provenance = common.provenance(
-        seed=seed, device=used, noise_source=noisy.noise_source, model=summary, **common.inputs(inputs)
+        seed=seed, device=used, noise_source=done.noisy.noise_source, model=summary, **common.inputs(inputs)
     )
-    denoised = dataclasses.replace(denoised, meta={**denoised.meta, "provenance": provenance})
+    done = dataclasses.replace(done, image=common.with_provenance(done.image, provenance))
     judged = results.judge(
-        noisy, denoised, title=f"{inputs[0].name}, denoised", model=summary, provenance=provenance, denoiser=denoiser,
-        again=trust or (report and not results.takes_long(denoiser)), seed=seed,
+        done.noisy, done.image, title=f"{inputs[0].name}, denoised", model=summary, provenance=provenance,
+        denoiser=denoiser, again=trust or (report and not results.takes_long(denoiser)), seed=seed,
     )  # fmt: skip
-    written = road.save(denoised, out, keep_complex=keep_complex, force=force)
+    written = road.save(done.image, out, keep_complex=keep_complex, force=force)
     if keep_repeats:
-        written += denoise_repeats.write(each, out, provenance, force=force)
-    if fields is not None and motion is not None:
-        written += denoise_series.write(motion, fields, denoised, provenance, force=force)
+        written += denoise_repeats.write(done.each, out, provenance, force=force)
+    if fields is not None and done.motion is not None:
+        written += denoise_series.write(done.motion, fields, done.image, provenance, force=force)
     if report:
-        left = results.uncertainty_of(noisy, denoiser, replicas=replicas, seed=seed) if replicas else None
-        written += _write_report(folder, page, judged, noisy, denoised, force, left)
-    _say(written, denoised, judged, clock.seconds(), quiet, as_json)
+        left = results.uncertainty_of(done.noisy, denoiser, replicas=replicas, seed=seed) if replicas else None
+        written += _write_report(out, judged, done, force, left)
+    _say(written, done.image, judged, clock.seconds(), quiet, as_json)
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+def _refuse_existing(out: Path, fields: Path | None, kept: Sequence[Path], *, report: bool, force: bool) -> None:
+    """Before the work: files that exist, or that would be written twice."""
+    results_folder, page = _report_of(out)
+    common.refuse_existing([out, *([results_folder, page] if report else [])], force=force)
+    denoise_series.refuse_fields(fields, [*common.refuse_image(out, force=force), results_folder, page], force=force)
+    for path in kept:
+        common.refuse_image(path, force=force)
+
+
+def _report_of(out: Path) -> tuple[Path, Path]:
+    """The folder of results and the page beside an output file."""
+    stem = out.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return out.with_name(f"{stem}_results"), out.with_name(f"{stem}_report.html")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was denoised, and the result; of a method that makes them the denoised repeats, or a series' motion."""
+
+    noisy: "SnrImage"
+    image: "SnrImage"
+    each: "tuple[SnrImage, ...]" = ()
+    motion: "Tensor | None" = None
+
+
+def _denoised(
+    denoiser: "Denoiser", images: Sequence["SnrImage"], inputs: Sequence[Path], asked: denoise_repeats.Asked, *,
+    keep_fields: bool,
+) -> Done:  # fmt: skip
+    """Repeats by a method that takes them; by any other their average. Raises InputError as the methods do."""
+    from clearmr import road
+
+    if denoise_repeats.takes(denoiser):
+        return Done(*denoise_repeats.run(denoiser, [road.with_caution(image) for image in images], inputs, asked))
+    noisy = road.with_caution(road.average(images))
+    denoise_series.refuse_single_frames(denoiser, images)
+    noisy = road.fitting(noisy, denoiser)
+    image, motion = denoise_series.run(denoiser, noisy, keep_fields=keep_fields)
+    return Done(noisy, image, motion=motion)
 
 
 def _write_report(
-    folder: Path,
-    page: Path,
-    judged: dict[str, Any],
-    noisy: "SnrImage",
-    denoised: "SnrImage",
-    force: bool,
-    uncertainty: "Tensor | None" = None,
+    out: Path, judged: dict[str, Any], done: Done, force: bool, uncertainty: "Tensor | None" = None
 ) -> list[Path]:
     from clearmr import report as report_room
     from clearmr.cli import results
 
-    results.write(folder, judged, noisy, denoised, uncertainty=uncertainty, force=force)
+    folder, page = _report_of(out)
+    results.write(folder, judged, done.noisy, done.image, uncertainty=uncertainty, force=force)
     return [folder, report_room.write_report(folder, page, force=force)]
 
 

@@ -88,11 +88,11 @@ def run(
 def write(each: Sequence["SnrImage"], out: Path, provenance: dict[str, Any], *, force: bool) -> list[Path]:
     """Every denoised repeat in a file of its own; their paths."""
     from clearmr import road
+    from clearmr.cli import common
 
     written = []
     for path, image in zip(files_of(out, len(each)), each, strict=True):
-        whole = dataclasses.replace(image, meta={**image.meta, "provenance": provenance})
-        written += road.save(whole, path, force=force)
+        written += road.save(common.with_provenance(image, provenance), path, force=force)
     return written
 
 

@@ -1,6 +1,5 @@
 """`clearmr recon`: raw k-space to an image in SNR units."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -48,7 +47,7 @@ def run(
         image = recon.apply(scan, calibration, progress=progress)
     sources = [raw, *([noise_scan] if noise_scan else [])]
     origin = common.provenance(seed=seed, device=used, noise_source=image.noise_source, **common.inputs(sources))
-    image = dataclasses.replace(image, meta={**image.meta, "provenance": origin})
+    image = common.with_provenance(image, origin)
     written = road.save(image, out, keep_complex=keep_complex, force=force)
     if all_gmaps:
         written.append(_write_gmaps(calibration, all_gmaps, force=force, quiet=quiet))

@@ -34,25 +34,23 @@ app.command(name=train_noise2average.NAME, epilog=f"Example: [b]{train_noise2ave
 
 @app.command(epilog=f"Example: [b]{EXAMPLES['snraware']}[/b]")
 def snraware(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, metrics, model.")],
+    out: train_inputs.Out,
     data: Annotated[
         list[Path] | None, typer.Option("-d", "--data", help="Corpus, image, or folder of images; may be repeated.")
     ] = None,
-    validation: Annotated[
-        list[Path] | None, typer.Option(help="The same, of other subjects; if not given, 5 % of the subjects.")
-    ] = None,
+    validation: train_inputs.Validation = None,
     preset: Annotated[str, typer.Option(help="Name of a set of settings; a wrong one lists all.")] = "tiny",
     scheme: Annotated[
         str, typer.Option(help="proposed, without-g, without-mr-noise or without-recon: the paper's ablations.")
     ] = "proposed",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="part.name=value; may be repeated.")] = None,
+    settings: train_inputs.Settings = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Begin with the weights of this model (name or file), not at random.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "model",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; torchrun and SLURM tell it themselves.")] = 1,
+    name: train_inputs.Name = "model",
+    resume: train_inputs.Resume = False,
+    devices: train_inputs.Devices = 1,
+    nodes: train_inputs.Nodes = 1,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     threads: common.Threads = 0,

@@ -1,10 +1,10 @@
-"""What every `clearmr train` subcommand shares: files of the data, settings, the run folder, the split by subject."""
+"""What every `clearmr train` subcommand shares: options, files of the data, settings, the run folder, the split."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from clearmr.methods.snraware.store import StoredSeries
     from clearmr.scan import SnrImage
 
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, metrics, model.")]
+Validation = Annotated[
+    list[Path] | None, typer.Option(help="The same, of other subjects; if not given, 5 % of the subjects.")
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="part.name=value; may be repeated.")]
+Name = Annotated[str, typer.Option(help="Name of the model.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+Devices = Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines; torchrun and SLURM tell it themselves.")]
 
 Data = TypeVar("Data")
 Config = TypeVar("Config")

@@ -19,16 +19,14 @@ def run(
     data: Annotated[
         list[Path], typer.Option("-d", "--data", help="High-SNR volume (4D: a diffusion series) or folder; repeatable.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, metrics, model.")],
-    validation: Annotated[
-        list[Path] | None, typer.Option(help="The same, of other subjects; if not given, 5 % of the subjects.")
-    ] = None,
+    out: train_inputs.Out,
+    validation: train_inputs.Validation = None,
     preset: Annotated[str, typer.Option(help="paper (MU-Net), paper-dwi (ten convolutions), small or tiny.")] = "small",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="part.name=value; may be repeated.")] = None,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "model",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; torchrun and SLURM tell it themselves.")] = 1,
+    settings: train_inputs.Settings = None,
+    name: train_inputs.Name = "model",
+    resume: train_inputs.Resume = False,
+    devices: train_inputs.Devices = 1,
+    nodes: train_inputs.Nodes = 1,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     threads: common.Threads = 0,

@@ -24,11 +24,9 @@ def run(
         list[Path], typer.Option("-d", "--data", help="Raw 3D scan (MRD, twix) or a folder of them; may be repeated.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, metrics, pairs, model.")],
-    validation: Annotated[
-        list[Path] | None, typer.Option(help="The same, of other subjects; if not given, 5 % of the subjects.")
-    ] = None,
+    validation: train_inputs.Validation = None,
     preset: Annotated[str, typer.Option(help="Name of a set of settings; a wrong one lists all.")] = "small",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="part.name=value; may be repeated.")] = None,
+    settings: train_inputs.Settings = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Begin with the weights of this model, not at random.")
     ] = None,
@@ -37,10 +35,10 @@ def run(
     ] = None,
     noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines of all scans.")] = None,
     estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise from the data.")] = False,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "model",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; torchrun and SLURM tell it themselves.")] = 1,
+    name: train_inputs.Name = "model",
+    resume: train_inputs.Resume = False,
+    devices: train_inputs.Devices = 1,
+    nodes: train_inputs.Nodes = 1,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     threads: common.Threads = 0,
