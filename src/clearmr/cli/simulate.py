@@ -82,21 +82,35 @@ def run(
         common.refuse_image(out, force=force)
     own = {"matrix": matrix, "n_frames": frames, "variety": variety, "contrast": contrast}
     simulated, origin = _simulated(scene, {k: v for k, v in own.items() if v is not None}, options, seed)
-    from clearmr import formats
-
     made = {"seed": seed, **origin}
     if image_noise:
-        clean, noisy = simulate_image.pair(_truth(simulated, made), image_noise, seed)
-        formats.save(noisy, out, force=force)
-        if truth:
-            formats.save(clean, truth, force=force)
-        common.say(f"{out}: {common.shape(noisy.image)} (frame, z, y, x), {image_noise}", quiet=quiet)
-        return
+        line = _write_noisy(simulated, made, image_noise, out, truth, force)
+    else:
+        line = f"{_write_scan(simulated, made, out, truth, force)}, R = {acceleration}"
+    common.say(f"{out}: {line}", quiet=quiet)
+
+
+def _write_noisy(
+    simulated: "Simulated", made: dict[str, Any], image_noise: str, out: Path, truth: Path | None, force: bool
+) -> str:
+    """The image with noise laid on it, and the clean one; a line about it."""
+    from clearmr import formats
+
+    clean, noisy = simulate_image.pair(_truth(simulated, made), image_noise, made["seed"])
+    formats.save(noisy, out, force=force)
+    if truth:
+        formats.save(clean, truth, force=force)
+    return f"{common.shape(noisy.image)} (frame, z, y, x), {image_noise}"
+
+
+def _write_scan(simulated: "Simulated", made: dict[str, Any], out: Path, truth: Path | None, force: bool) -> str:
+    """The raw scan, and the noise-free image; a line about it."""
+    from clearmr import formats
+
     formats.save_raw(simulated.scan, out, force=force)
     if truth:
         formats.save(_truth(simulated, made), truth, force=force)
-    shape = common.shape(simulated.scan.kspace)
-    common.say(f"{out}: k-space {shape} (frame, coil, k2, k1, k0), R = {acceleration}", quiet=quiet)
+    return f"k-space {common.shape(simulated.scan.kspace)} (frame, coil, k2, k1, k0)"
 
 
 def _only_of_dwi(given: dict[str, Any], scene: str) -> None:
