@@ -111,15 +111,16 @@ def estimate(
     V is the variance, averaged over the group. Solved in the K vectors' own space, since D is the larger.
     """
     told = variance.mean(1, keepdim=True).clamp_min(1e-12)
-    scale, mean = told.sqrt(), _mean(noisy, pilot, told)
-    spread, rest = (pilot - pilot.mean(1, keepdim=True)) / scale, (noisy - mean) / scale
+    whiten, mean = told.rsqrt(), _mean(noisy, pilot, told)
+    spread = pilot - pilot.mean(1, keepdim=True)
+    white = spread * whiten
     n = noisy.shape[1]
-    gram = spread @ spread.mT
+    gram = white @ white.mT
     # Where the noise is next to nothing, float32 needs a little more on the diagonal.
     power = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     gram = gram + (n - 1 + 1e-5 * power) * torch.eye(n)
-    solved = torch.cholesky_solve(spread, torch.linalg.cholesky(gram))
-    return mean + (rest @ spread.mT) @ solved * scale
+    weights = torch.cholesky_solve(white @ ((noisy - mean) * whiten).mT, torch.linalg.cholesky(gram))
+    return torch.baddbmm(mean, weights.mT, spread)
 
 
 def _mean(noisy: Tensor, pilot: Tensor, variance: Tensor) -> Tensor:
