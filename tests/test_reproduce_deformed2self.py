@@ -303,7 +303,7 @@ def test_all_methods_run_and_the_ablations_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("args", "word"),
-    [(["--only", "unet"], "noisy_pincat"), (["--data", "{o}/no"], "no file"), (["--data", "{o}"], "three frames")],
+    [(["--only", "unet"], "noisy_pincat"), (["--data", "{o}/no"], "no file"), (["--data", "{o}"], "PNG frames")],
 )
 def test_mistakes(tmp_path: Path, args: list[str], word: str) -> None:
     given_args = (arg.replace("{o}", str(tmp_path)) for arg in args)

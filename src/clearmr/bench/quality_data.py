@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from clearmr import formats, road
-from clearmr.errors import InputError
 from clearmr.scan import RawScan, SnrImage
 from clearmr.simulate import simulate
 
@@ -47,9 +45,6 @@ def collect(paths: tuple[Path, ...], sizes: Sizes) -> Data:
     volumes, series, repeats = [], [], []
     for path in paths:
         name = path.name or str(path)
-        if path.is_dir():
-            series.append((name, series_crop(_frames(path), sizes)))
-            continue
         image = _image(path)
         frames, slices = image.image.shape[:2]
         if image.is_complex or (frames > 1 and slices > 1):
@@ -111,19 +106,6 @@ def _box(image: Tensor, axes: tuple[int, ...]) -> list[tuple[int, int]]:
         where = torch.nonzero(inside.sum(dim=others))[:, 0]
         found.append((int(where[0]), int(where[-1])))
     return found
-
-
-def _frames(folder: Path) -> Tensor:
-    """The PNG files of a folder as frames, by name; "clean_*.png" where there are such. Raises InputError."""
-    from PIL import Image
-
-    files = sorted(folder.glob("clean_*.png")) or sorted(folder.glob("*.png"))
-    frames = [np.asarray(Image.open(file), dtype=np.float32) for file in files]
-    if len(frames) < 2 or len({frame.shape for frame in frames}) > 1 or frames[0].ndim != 2:
-        raise InputError(
-            "at least two grey PNG frames of one size", f"{len(frames)} in {folder}", "name another folder"
-        )
-    return torch.from_numpy(np.stack(frames))[:, None]
 
 
 def _image(path: Path) -> SnrImage:

@@ -1,9 +1,11 @@
 """A folder of grey PNG pictures, the frames of one series by name. What dynamic data sets are often passed on as."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clearmr.errors import InputError
 from clearmr.scan import SnrImage
@@ -25,12 +27,18 @@ def sniff(path: Path) -> bool:
 
 def load(path: Path) -> SnrImage:
     """(frame, 1, y, x) float32 in the files' own grey levels; the noise is not known. Raises InputError."""
-    frames = [_grey(file) for file in files(path)]
+    ones = torch.ones((1, 1, 1, 1))
+    return SnrImage(read(files(path)), ones, ones, "unknown")
+
+
+def read(pictures: Sequence[Path]) -> Tensor:
+    """Grey PNG pictures as (frame, 1, y, x) float32. Raises InputError where they are none, or of several sizes."""
+    frames = [_grey(file) for file in pictures]
     if len({frame.shape for frame in frames}) > 1:
         sizes = " and ".join(sorted({f"{h} x {w}" for h, w in (frame.shape for frame in frames)}))
-        raise InputError("frames of one size", f"{sizes} in {path}", "leave only the frames of one series there")
-    ones = torch.ones((1, 1, 1, 1))
-    return SnrImage(torch.from_numpy(np.stack(frames))[:, None], ones, ones, "unknown")
+        found = f"{sizes} in {pictures[0].parent}"
+        raise InputError("frames of one size", found, "leave only the frames of one series there")
+    return torch.from_numpy(np.stack(frames))[:, None]
 
 
 def _grey(file: Path) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clearmr import formats
 from clearmr.errors import InputError
+from clearmr.formats import frames
 from clearmr.scan import SnrImage
 from clearmr.simulate import image_noise, pincat_series
 from clearmr.train.stream import seed_of
@@ -106,35 +107,20 @@ def noisy(found: Series, noise: Noise, seed: int) -> SnrImage:
 
 
 def read_frames(paths: Sequence[Path]) -> Tensor:
-    """A folder of PNG (by name; "clean_*.png" where there are such), PNG files, or one image of a series.
+    """A folder of PNG or one image of a series, as `formats.load` reads them; or PNG files.
 
     (frame, 1, y, x) float32, maximum 1. Raises InputError for anything else.
     """
-    files = [file for path in paths for file in (_pngs(path) if path.is_dir() else [path])]
-    if len(files) == 1 and files[0].suffix.lower() != ".png":
-        loaded = formats.load(files[0])
+    if len(paths) == 1 and paths[0].suffix.lower() != ".png":
+        loaded = formats.load(paths[0])
         values = loaded.image.abs()[:, :1].float() if isinstance(loaded, SnrImage) else torch.zeros(0)
+    elif wrong := [path for path in paths if path.suffix.lower() != ".png"]:
+        raise InputError("one series, or its frames as PNG", f"{wrong[-1]} among others", "name a folder of PNG")
     else:
-        values = _stacked(files)
+        values = frames.read(paths)
     if len(values) < 3 or not float(values.max()) > 0:
         raise InputError("at least three frames of a cine", f"{len(values)} in {paths[0]}", "name a folder of PNG")
     return values / values.max()
-
-
-def _pngs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("clean_*.png")) or sorted(folder.glob("*.png"))
-
-
-def _stacked(files: Sequence[Path]) -> Tensor:
-    from PIL import Image
-
-    wrong = [file for file in files if file.suffix.lower() != ".png"]
-    if wrong:
-        raise InputError("one series, or its frames as PNG", f"{wrong[0]} among others", "name a folder of PNG")
-    frames = [np.asarray(Image.open(file), dtype=np.float32) for file in files]
-    if len({frame.shape for frame in frames}) > 1 or any(frame.ndim != 2 for frame in frames):
-        raise InputError("grey PNG frames of one size", f"others in {files[0].parent}", "name another folder")
-    return torch.from_numpy(np.stack(frames))[:, None] if frames else torch.zeros(0)
 
 
 def _window(target: int, n_frames: int, window: int) -> tuple[int, int]:
