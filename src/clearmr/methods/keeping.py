@@ -3,25 +3,47 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
+from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
 PRECISIONS = ("auto", "float32", "bf16")
 
 
-def check_options(*, strength: float, batch: int, precision: str, along: str, ways: Sequence[str]) -> None:
-    """Raises InputError for an option outside its range; ways: what `along` may be."""
-    if not 0 <= strength <= 1:
-        raise InputError("--strength from 0 to 1", f"{strength:g}", "write for example 0.8; 1 is all of it")
-    if batch < 1:
-        raise InputError("--batch of 1 or more", f"{batch}", "1 takes one after another")
-    for option, value, known in (("precision", precision, PRECISIONS), ("along", along, ways)):
-        if value not in known:
-            raise InputError(f"--{option} {', '.join(known)}", value or "nothing", "choose one of them")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every method's denoiser is told beside its own. Raises InputError for a value outside its range.
+
+    memory_bytes  of a fresh process that denoises, at its peak: where there is less, the work is cut into parts
+    batch         series or slices that go through the network together, at the most
+    precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and it differs little
+    strength      the result is original + strength (denoised - original); 0 gives the image back unchanged
+    along         one of WAYS: which neighbours a voxel is learned from
+    """
+
+    WAYS: ClassVar[tuple[str, ...]]
+
+    device: str = "cpu"
+    memory_bytes: float = 3.0e9
+    batch: int = 1
+    precision: str = "auto"
+    strength: float = 1.0
+    along: str = "auto"
+    progress: Progress = no_progress
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise InputError("--strength from 0 to 1", f"{self.strength:g}", "write for example 0.8; 1 is all of it")
+        if self.batch < 1:
+            raise InputError("--batch of 1 or more", f"{self.batch}", "1 takes one after another")
+        for option, value, known in (("precision", self.precision, PRECISIONS), ("along", self.along, self.WAYS)):
+            if value not in known:
+                raise InputError(f"--{option} {', '.join(known)}", value or "nothing", "choose one of them")
 
 
 def refuse_unfit(image: SnrImage) -> None:

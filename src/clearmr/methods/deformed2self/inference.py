@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clearmr.denoiser import Denoiser, Progress, no_progress
+from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.evaluate import presence
 from clearmr.methods import keeping
@@ -19,7 +19,6 @@ from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
 
 METHOD = "deformed2self"
-ALONG = ("auto", "time")
 
 
 @dataclass(frozen=True)
@@ -33,35 +32,26 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Deformed2Self:
+class Deformed2Self(keeping.Options):
     """A series denoised from itself. Each slice is a series of its own; complex ones move as one.
 
     prior         the denoiser that scheme "prior" begins at
     budget_s      seconds; then what is best so far is given back, with a warning. None: as long as it takes
     keep_fields   whether `run` gives the fields of motion; seed: of all that is drawn
-    memory_bytes, batch, along  as every method has them; batch is not looked at, along is "auto" or "time"
-    precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it
-    strength      the result is original + strength (denoised - original)
+    batch         is not looked at
     """
+
+    WAYS = ("auto", "time")
 
     config: Deformed2SelfConfig
     name: str = METHOD
     prior: Denoiser | None = None
-    device: str = "cpu"
-    memory_bytes: float = 3.0e9
-    batch: int = 1
-    precision: str = "auto"
-    strength: float = 1.0
-    along: str = "auto"
     budget_s: float | None = None
     seed: int = 0
     keep_fields: bool = False
-    progress: Progress = no_progress
 
     def __post_init__(self) -> None:
-        keeping.check_options(
-            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=ALONG
-        )
+        super().__post_init__()
         if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise InputError("a budget of more than 0 seconds", f"{self.budget_s:g}", "write for example 2m or 90s")
         if self.config.scheme == "prior" and self.prior is None:

@@ -45,7 +45,7 @@ def made(
     config: Deformed2SelfConfig, *, name: str = METHOD, device: str = "cpu", prior: Denoiser | None = None
 ) -> Deformed2Self:
     """A denoiser by its settings; `prior` is only kept where the scheme begins at one."""
-    return Deformed2Self(config, name, prior if config.scheme == "prior" else None, device)
+    return Deformed2Self(config, name, prior if config.scheme == "prior" else None, device=device)
 
 
 def fit(

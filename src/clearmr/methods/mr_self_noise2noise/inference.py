@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor, nn
 
-from clearmr.denoiser import Progress, no_progress
+from clearmr.denoiser import Progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
 from clearmr.methods import keeping
@@ -21,7 +21,6 @@ from clearmr.methods.mr_self_noise2noise.samples import TURNS
 from clearmr.scan import SnrImage
 
 METHOD = "mr_self_noise2noise"
-ALONG = ("auto", "depth", "volume")
 ISOTROPIC = 1.5  # no spacing of a volume that many times another one
 # bf16 differs from float32 by 1e-4 of the brightest SNR (rms, in noise SDs): under 1 % of the noise up to this SNR.
 BF16_SNR = 100.0
@@ -31,34 +30,20 @@ CHANNEL_BYTES = 45.0  # of the network at its peak, per pixel and channel of the
 
 
 @dataclass(frozen=True)
-class SelfNoise2Noise:
+class SelfNoise2Noise(keeping.Options):
     """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude.
 
     The result is alpha original + (1 - alpha) output (Jung et al. 2022, equation 1), alpha as the card says.
 
-    memory_bytes  of a fresh process that denoises, at its peak: fewer slices at once where they do not fit
-    batch         slices that go through the network together, at the most
-    precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and the image's SNR is under 100
-    strength      the result is original + strength (result - original); 0 gives the image back unchanged
-    along         "depth": slices along z; "volume": the mean over slices along z, y and x; "auto": volume where the
-                  network was trained so, the voxels are nearly isotropic and every axis is long enough
+    along: "depth": slices along z; "volume": the mean over slices along z, y and x; "auto": volume where the network
+    was trained so, the voxels are nearly isotropic and every axis is long enough.
     """
+
+    WAYS = ("auto", "depth", "volume")
 
     net: nn.Module
     name: str
     card: dict[str, Any]
-    device: str = "cpu"
-    memory_bytes: float = 3.0e9
-    batch: int = 1
-    precision: str = "auto"
-    strength: float = 1.0
-    along: str = "auto"
-    progress: Progress = no_progress
-
-    def __post_init__(self) -> None:
-        keeping.check_options(
-            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=ALONG
-        )
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise frame by frame. Raises InputError where the model does not fit the image.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clearmr.denoiser import Denoiser, Progress, no_progress
+from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.evaluate.rician import is_rician
 from clearmr.methods import keeping
@@ -22,7 +22,6 @@ from clearmr.methods.noise2average.readings import Reading, Residual, Told
 from clearmr.scan import SnrImage
 
 METHOD = "noise2average"
-ALONG = ("auto", "volume")
 MOST = 20
 BYTES_PER_VOXEL, SHARE, SMALLEST = 1600.0, 0.5, 32  # of a tile in the network; of the memory; its side in voxels
 
@@ -41,36 +40,29 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Noise2Average:
+class Noise2Average(keeping.Options):
     """Repeats of one subject, denoised by what they have in common.
 
     prior, net   the network told of the noise that "given" begins at, or the trained one of another kind
     rounds       None: as the settings have it;  register: rigidly, before;  seed: of all that is drawn
     work, resume a folder that keeps the state after each round, and whether to go on there
-    memory_bytes, precision, strength, along, batch   as every method has them; batch is not looked at
+    batch        is not looked at
     """
+
+    WAYS = ("auto", "volume")
 
     config: Noise2AverageConfig
     name: str = METHOD
     prior: Denoiser | None = None
     net: nn.Module | None = None
-    device: str = "cpu"
-    memory_bytes: float = 3.0e9
-    batch: int = 1
-    precision: str = "auto"
-    strength: float = 1.0
-    along: str = "auto"
     seed: int = 0
     rounds: int | None = None
     register: bool = False
     work: Path | None = None
     resume: bool = False
-    progress: Progress = no_progress
 
     def __post_init__(self) -> None:
-        keeping.check_options(
-            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=ALONG
-        )
+        super().__post_init__()
         if self.rounds is not None and self.rounds < 1:
             raise InputError("--rounds of 1 or more", f"{self.rounds}", "2 are the reference's")
         if self.resume and self.work is None:

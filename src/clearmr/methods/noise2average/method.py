@@ -53,7 +53,7 @@ def made(
     net: nn.Module | None = None,
 ) -> Noise2Average:  # fmt: skip
     """A denoiser by its settings: from `prior`, told of the noise, or from a trained `net` that predicts residuals."""
-    return Noise2Average(config, name, prior if config.net.kind == "given" else None, net, device)
+    return Noise2Average(config, name, prior if config.net.kind == "given" else None, net, device=device)
 
 
 def _config(card: dict[str, Any], path: Path) -> Noise2AverageConfig:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clearmr.axes import Net5D, NetOut
-from clearmr.denoiser import Progress, no_progress
+from clearmr.denoiser import Progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
 from clearmr.methods import keeping
@@ -28,33 +28,19 @@ PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.45e9, 48.0, 24.0
 
 
 @dataclass(frozen=True)
-class SnrAware:
+class SnrAware(keeping.Options):
     """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude.
 
-    memory_bytes  of a fresh process that denoises, at its peak; larger images are cut into tiles, a batch is reduced
-    batch         series that go through the network together, at the most
-    precision     "float32", "bf16", or "auto": bf16 where the hardware is made for it and the image's SNR is under 100
-    strength      the result is original + strength (denoised - original); 0 gives the image back unchanged
-    refine        rounds of the collaborative filter that follows: series in time, single images (`refining.py`)
-    along         what the network's T axis is: time, depth, volume, none, or auto (see `layout.resolve`)
+    refine: rounds of the collaborative filter that follows: series in time, single images (`refining.py`). along: what
+    the network's T axis is (`layout.resolve`).
     """
+
+    WAYS = layout.ALONG
 
     net: nn.Module
     name: str
     card: dict[str, Any]
-    device: str = "cpu"
-    memory_bytes: float = 3.0e9
-    batch: int = 1
-    precision: str = "auto"
-    strength: float = 1.0
     refine: int = refining.ROUNDS
-    along: str = "auto"
-    progress: Progress = no_progress
-
-    def __post_init__(self) -> None:
-        keeping.check_options(
-            strength=self.strength, batch=self.batch, precision=self.precision, along=self.along, ways=layout.ALONG
-        )
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise series by series, whole or tile by tile. Raises InputError where the model does not fit the image.
