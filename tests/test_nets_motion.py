@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clearmr.nets.blind import BlindUNet
+from clearmr.nets.blind import BlindUNet, dropped
 from clearmr.nets.motion import RegistrationNet, roughness, warp
 
 
@@ -71,3 +71,20 @@ def test_roughness_is_the_mean_squared_difference_of_neighbours() -> None:
               for b in range(2) for c in range(2) for y in range(4) for x in range(4)]  # fmt: skip
     assert float(roughness(flow)) == pytest.approx(sum(down) / len(down) + sum(across) / len(across), rel=1e-5)
     assert float(roughness(torch.zeros(1, 2, 1, 1))) == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 64, 63), (1, 1, 90, 90)])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(shape: tuple[int, ...]) -> None:
+    image = torch.full(shape, 2.0).contiguous(memory_format=torch.channels_last).requires_grad_()
+    torch.manual_seed(3)
+    out = dropped(image, 0.3)
+    kept = out != 0
+    assert abs(float(kept.float().mean()) - (1 - 77 / 256)) < 0.015
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 2 * 256 / 179))
+    out.sum().backward()
+    assert image.grad is not None and torch.equal(image.grad, out.detach() / 2)
+    again = dropped(image, 0.3)
+    torch.manual_seed(3)
+    assert torch.equal(dropped(image, 0.3), out) and not torch.equal(again, out)
+    beside = kept[..., 1:, :] & kept[..., :-1, :], kept[..., 1:] & kept[..., :-1]
+    assert all(abs(float(pair.float().mean()) - (179 / 256) ** 2) < 0.02 for pair in beside)
