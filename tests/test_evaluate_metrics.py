@@ -112,6 +112,22 @@ def test_plane_errors_and_tests_between_images() -> None:
         planes.plane_errors(clean, noisy[:, :3])
 
 
+def test_plane_errors_take_a_complex_image_beside_a_magnitude_one_as_magnitude() -> None:
+    clean, noisy = pair((1, 12, 24, 20))
+    turned = clean * np.exp(1j)
+    np.testing.assert_allclose(planes.plane_errors(turned, noisy), planes.plane_errors(clean, noisy), rtol=1e-6)
+    assert planes.plane_errors(turned, clean.astype(complex)).min() > 0.5
+
+
+def test_structural_similarity_is_none_where_the_mask_lies_in_its_border() -> None:
+    clean, noisy = pair((1, 12, 24, 20))
+    slices = np.zeros((1, 12, 1, 1))
+    slices[:, :3] = 1
+    found = evaluate.evaluate(clean, noisy, slices)
+    assert found["ssim_3d"] is None and 0 < found["ssim"] < 1
+    assert evaluate.evaluate(clean, noisy, np.arange(20) < 3)["ssim"] is None
+
+
 def test_evaluate_lists_images_with_tests_between_them(tmp_path: Path) -> None:
     clean, noisy = (torch.from_numpy(a).float() for a in pair((1, 12, 24, 20)))
     clean[..., 10:] += 3

@@ -30,7 +30,8 @@ def ssim(reference: np.ndarray, test: np.ndarray, *, data_range: float, mask: np
     """Mean structural similarity of the (y, x) planes of two magnitude images.
 
     Wang, Bovik, Sheikh, Simoncelli 2004 with a uniform 7 x 7 window, sample covariances, K1 0.01, K2 0.03, the mean
-    without a border of 3: scikit-image's `structural_similarity` with its defaults. With a mask: the mean inside it.
+    without a border of 3: scikit-image's `structural_similarity` with its defaults. With a mask: the mean inside it,
+    NaN where it lies in that border.
     """
     planes = [a.reshape(-1, *a.shape[-2:]) for a in (reference, test)]
     if min(planes[0].shape[-2:]) < _WINDOW:
@@ -41,7 +42,7 @@ def ssim(reference: np.ndarray, test: np.ndarray, *, data_range: float, mask: np
     pad = _WINDOW // 2
     inner = (slice(None), slice(pad, -pad), slice(pad, -pad))
     chosen = None if mask is None else np.broadcast_to(mask, reference.shape).reshape(maps.shape)[inner]
-    return float(np.mean(_inside(maps[inner], chosen)))
+    return _mean(_inside(maps[inner], chosen))
 
 
 def ssim_3d(reference: np.ndarray, test: np.ndarray, *, data_range: float, mask: np.ndarray | None = None) -> float:
@@ -55,7 +56,11 @@ def ssim_3d(reference: np.ndarray, test: np.ndarray, *, data_range: float, mask:
     maps = np.stack([_ssim_map(r, t, data_range) for r, t in zip(*volumes, strict=True)])
     inner = (slice(None), *(slice(_WINDOW // 2, -(_WINDOW // 2)),) * 3)
     chosen = None if mask is None else np.broadcast_to(mask, reference.shape).reshape(maps.shape)[inner]
-    return float(np.mean(_inside(maps[inner], chosen)))
+    return _mean(_inside(maps[inner], chosen))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values)) if values.size else math.nan
 
 
 def _ssim_map(reference: np.ndarray, test: np.ndarray, data_range: float) -> np.ndarray:
@@ -82,10 +87,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """All figures of `test` against `reference`, both (frame, z, y, x), complex or magnitude, in the same unit.
 
-    Keys, all numbers: psnr (None for equal images), ssim, ssim_3d (None under 7 slices), nrmse, mean_signal_ratio,
-    data_range (the largest |reference| inside the mask: what PSNR and SSIM are counted against), voxels. Of two complex
-    images PSNR and NRMSE count complex differences, SSIM and mean signal magnitudes; a complex image beside a magnitude
-    one is taken as magnitude.
+    Keys, all numbers: psnr (None for equal images), ssim, ssim_3d (None under 7 slices; either None where the mask lies
+    in the border that it leaves out), nrmse, mean_signal_ratio, data_range (the largest |reference| inside the mask:
+    what PSNR and SSIM are counted against), voxels. Of two complex images PSNR and NRMSE count complex differences,
+    SSIM and mean signal magnitudes; a complex image beside a magnitude one is taken as magnitude.
     mask: broadcastable, nonzero inside. Raises InputError where shapes differ, or for NaN or an empty mask.
     """
     ref, tst = (_array(a) for a in (reference, test))
@@ -95,16 +100,15 @@ def evaluate(
     for name, image in (("reference", ref), ("test image", tst)):
         if not np.isfinite(image).all():
             raise InputError(f"a {name} of finite numbers", "NaN or infinite voxels", "repair it first")
-    both_complex = np.iscomplexobj(ref) and np.iscomplexobj(tst)
-    if not both_complex:
-        ref, tst = (np.abs(a) if np.iscomplexobj(a) else a for a in (ref, tst))
+    ref, tst = alike(ref, tst)
     data_range = float(np.abs(_inside(ref, inside)).max())
     if data_range == 0:
         raise InputError("a reference with signal", "zeros", "check the reference and the mask")
     found = psnr(ref, tst, data_range=data_range, mask=inside)
+    similarity = ssim(np.abs(ref), np.abs(tst), data_range=data_range, mask=inside)
     return {
         "psnr": found if math.isfinite(found) else None,
-        "ssim": ssim(np.abs(ref), np.abs(tst), data_range=data_range, mask=inside),
+        "ssim": None if math.isnan(similarity) else similarity,
         "ssim_3d": _ssim_3d_or_none(np.abs(ref), np.abs(tst), data_range, inside),
         "nrmse": nrmse(ref, tst, mask=inside),
         "mean_signal_ratio": mean_signal_ratio(ref, tst, mask=inside),
@@ -116,7 +120,16 @@ def evaluate(
 def _ssim_3d_or_none(ref: np.ndarray, tst: np.ndarray, data_range: float, inside: np.ndarray | None) -> float | None:
     if min(ref.shape[-3:]) < _WINDOW:
         return None
-    return ssim_3d(ref, tst, data_range=data_range, mask=inside)
+    found = ssim_3d(ref, tst, data_range=data_range, mask=inside)
+    return None if math.isnan(found) else found
+
+
+def alike(reference: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both complex, or both real: a complex image beside a magnitude one becomes its magnitude."""
+    if np.iscomplexobj(reference) == np.iscomplexobj(test):
+        return reference, test
+    reference, test = (np.abs(a) if np.iscomplexobj(a) else a for a in (reference, test))
+    return reference, test
 
 
 def _array(image: Tensor | np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from clearmr.errors import InputError
+from clearmr.evaluate.metrics import alike
 from clearmr.evaluate.statistics import paired_t_test, wilcoxon
 
 LEAST = 6  # planes: with fewer no signed-rank test can reach p = 0.05
@@ -18,12 +19,13 @@ def plane_errors(
 ) -> np.ndarray:
     """Root mean squared difference of each plane (frame, z), in the images' unit, (plane,); inside a mask.
 
-    Images (frame, z, y, x); mask broadcastable, nonzero inside; planes without a voxel inside are NaN. Raises
-    InputError where shapes differ.
+    Images (frame, z, y, x), a complex one beside a magnitude one taken as magnitude; mask broadcastable, nonzero
+    inside; planes without a voxel inside are NaN. Raises InputError where shapes differ.
     """
     ref, tst = (a.detach().cpu().numpy() if isinstance(a, Tensor) else np.asarray(a) for a in (reference, test))
     if ref.shape != tst.shape or ref.ndim != 4:
         raise InputError(f"images of one shape (frame, z, y, x), {ref.shape}", str(tst.shape), "resample one of them")
+    ref, tst = alike(ref, tst)
     inside = np.ones(ref.shape, dtype=bool) if mask is None else np.broadcast_to(np.asarray(mask) != 0, ref.shape)
     square = np.where(inside, np.abs(tst - ref).astype(np.float64) ** 2, 0).sum((2, 3)).ravel()
     voxels = inside.sum((2, 3)).ravel()
