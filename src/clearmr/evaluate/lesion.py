@@ -24,10 +24,11 @@ def places(inside: Tensor) -> list[tuple[int, int, int]]:
     edge = torch.ones_like(inside[:1])
     edge[:, slice(1, -1) if inside.shape[1] > 1 else slice(None), 1:-1, 1:-1] = False
     room = ~grow(edge | ~inside.all(0, keepdim=True), OUTER)[0]
-    left, found = torch.nonzero(room), []
-    while len(left):
-        found.append((int(left[0, 0]), int(left[0, 1]), int(left[0, 2])))
-        left = left[(left - left[0]).abs().max(1).values >= SPACING]
+    free, found = room.numpy(), []
+    for z, y, x in np.argwhere(free).tolist():
+        if free[z, y, x]:
+            found.append((z, y, x))
+            free[tuple(slice(max(n - SPACING + 1, 0), n + SPACING) for n in (z, y, x))] = False
     return found
 
 
