@@ -37,7 +37,7 @@ def figures(
 
 
 def foreground(image: "SnrImage") -> Any:
-    """(z, y, x): over Otsu's threshold of the mean over volumes."""
+    """(z, y, x): over half of Otsu's threshold of the mean over volumes."""
     from clearmr.evaluate.brain_mask import otsu
 
     mean = image.image.abs().mean(0).numpy()

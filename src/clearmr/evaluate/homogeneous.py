@@ -130,12 +130,18 @@ def _stencil_mean(image: np.ndarray, differences: Differences) -> np.ndarray:
 def _usable(magnitude: np.ndarray, differences: Differences) -> np.ndarray:
     reach = [(5 if n >= 8 and axis > 0 else 3) if n >= 2 else 1 for axis, n in enumerate(magnitude.shape)]
     used = maximum_filter((magnitude == 0).view(np.uint8), size=reach) == 0
+    return used & inner(magnitude.shape, differences)
+
+
+def inner(shape: tuple[int, ...], differences: Differences) -> np.ndarray:
+    """Voxels whose differences do not reach over a border; bool of `shape`."""
+    inside = np.ones(shape, dtype=bool)
     for axis, kernel in differences.items():
         border = kernel.size // 2
-        inside = np.zeros(magnitude.shape[axis], dtype=bool)
-        inside[border : magnitude.shape[axis] - (border if magnitude.shape[axis] > 2 else 0)] = True
-        used &= inside.reshape([-1 if a == axis else 1 for a in range(magnitude.ndim)])
-    return used
+        along = np.zeros(shape[axis], dtype=bool)
+        along[border : shape[axis] - (border if shape[axis] > 2 else 0)] = True
+        inside &= along.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return inside
 
 
 def levels(flat: Flatness, *, steps: int = 9, share: float = 0.33) -> list[Level]:

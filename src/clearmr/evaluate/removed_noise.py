@@ -8,7 +8,7 @@ import numpy as np
 from clearmr.errors import InputError
 from clearmr.scan import SnrImage
 
-_G_EDGES = (0.0, 1.25, 1.5, 2.0, 3.0, np.inf)  # ranges of g in which the SD is told
+G_EDGES = (0.0, 1.25, 1.5, 2.0, 3.0, np.inf)  # ranges of g in which the SD is told
 _BINS = np.linspace(-5, 5, 51)
 _OBJECT_SNR = 2.0
 
@@ -75,7 +75,7 @@ def _histogram(z: np.ndarray) -> dict[str, Any]:
 
 def _by_g(parts: dict[str, np.ndarray], gmap: np.ndarray) -> list[dict[str, float | int]]:
     rows: list[dict[str, float | int]] = []
-    for low, high in pairwise(_G_EDGES):
+    for low, high in pairwise(G_EDGES):
         chosen = (gmap >= low) & (gmap < high)
         if chosen.any():
             sd = float(np.concatenate([v[chosen] for v in parts.values()]).std())

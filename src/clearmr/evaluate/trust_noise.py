@@ -12,11 +12,12 @@ import torch
 
 from clearmr.evaluate import presence
 from clearmr.evaluate.checks import Check, Verdict, above, not_run, worst
-from clearmr.evaluate.homogeneous import high_pass, kernels, overlap, robust_variance
+from clearmr.evaluate.homogeneous import high_pass, inner, kernels, overlap, robust_variance
 from clearmr.evaluate.noise_spectrum import share_of
+from clearmr.evaluate.removed_noise import G_EDGES
 from clearmr.evaluate.rician import magnitude_variance
 from clearmr.evaluate.standardised import RICIAN_SNR, Standardised
-from clearmr.evaluate.trust_removed import ERRORS, G_EDGES, LEAST_VOXELS
+from clearmr.evaluate.trust_removed import ERRORS, LEAST_VOXELS
 
 LEVEL, MAP = "noise_level", "noise_map"
 TITLES = {LEVEL: "Noise in the image, against the noise level", MAP: "Shape of the noise map"}
@@ -78,20 +79,10 @@ def _detail(standard: Standardised) -> _Detail | str:
     if standard.kind == "rician":
         scale = scale * np.sqrt(magnitude_variance(np.maximum(standard.snr, RICIAN_SNR)))
     values = np.stack([high_pass(np.nan_to_num(part), differences) for part in standard.before]) / scale
-    used = standard.used & _inner(standard.used.shape, differences) & _no_zeros_near(standard, differences)
+    used = standard.used & inner(standard.used.shape, differences) & _no_zeros_near(standard, differences)
     if used.sum() < 2 * LEAST_VOXELS:
         return f"only {int(used.sum())} voxels of signal away from borders"
     return _Detail(values.astype(np.float32), used, standard.edges, overlap(differences) / passed)
-
-
-def _inner(shape: tuple[int, ...], differences: dict[int, np.ndarray]) -> np.ndarray:
-    inside = np.ones(shape, dtype=bool)
-    for axis, kernel in differences.items():
-        border = kernel.size // 2
-        along = np.zeros(shape[axis], dtype=bool)
-        along[border : shape[axis] - (border if shape[axis] > 2 else 0)] = True
-        inside &= along.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    return inside
 
 
 def _no_zeros_near(standard: Standardised, differences: dict[int, np.ndarray]) -> np.ndarray:
