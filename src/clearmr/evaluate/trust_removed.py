@@ -5,15 +5,14 @@ what the noise map may be off by (`tolerance`).
 """
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from clearmr.evaluate.checks import Check, above, below, worst
+from clearmr.evaluate.checks import Check, Verdict, above, below, worst
+from clearmr.evaluate.removed_noise import G_EDGES
 from clearmr.evaluate.standardised import Standardised
 
 NAME, TITLE = "removed_noise", "What was removed, against the noise"
-G_EDGES = (0.0, 1.25, 1.5, 2.0, 3.0, np.inf)
 LEAST_VOXELS = 500  # of a range of g
 LITTLE, NOTHING = 0.3, 0.1  # SD removed under which little, and practically nothing, was done: 9 and 1 % of the power
 ERRORS = 4.0  # sampling errors that are chance
@@ -23,15 +22,15 @@ TAILS = 2.0  # times the fourth moment of the noise
 
 
 def removed(standard: Standardised) -> Check:
-    """SD, mean and fourth moment of z (see `Standardised`), SD per range of g."""
-    z = standard.z[:, standard.used].astype(np.float64).ravel()
+    """SD, mean (of the part where it is larger) and fourth moment of z (see `Standardised`), SD per range of g."""
+    z = standard.z[:, standard.used].astype(np.float64)
     n = int(standard.used.sum())
     error = standard.error_of_power(n) / 2
     caution, fail = upper_limits(standard, error)
     sd = float(np.sqrt(np.mean(z**2)))
     bands = _by_g(standard)
-    mean, fourth = float(z.mean()), float(np.mean(z**4) / 3)
-    mean_error = float(np.sqrt(standard.spectrum.top / z.size))
+    mean, fourth = max(z.mean(1).tolist(), key=abs), float(np.mean(z**4) / 3)
+    mean_error = float(np.sqrt(standard.spectrum.top / n))
     tails = (1 + standard.tolerance) ** 4 + ERRORS * float(np.sqrt(96 * standard.spectrum.repeats / z.size)) / 3
     verdicts = [
         above(sd, caution, fail),
@@ -59,10 +58,9 @@ def upper_limits(standard: Standardised, error: float) -> tuple[float, float]:
     return tuple(1 + times * standard.tolerance + ERRORS * error for times in (1, 3))  # type: ignore[return-value]
 
 
-def _of_mean(mean: float, floor: float, error: float) -> Any:
+def _of_mean(mean: float, floor: float, error: float) -> Verdict:
     """Noise has none; where the noise floor of magnitudes was taken away too, up to `floor`."""
-    off = max(mean - max(floor, 0.0), -mean, 0.0) if floor else abs(mean)
-    return above(off, MEAN_CAUTION + ERRORS * error, MEAN_FAIL + ERRORS * error)
+    return above(max(mean - floor, -mean), MEAN_CAUTION + ERRORS * error, MEAN_FAIL + ERRORS * error)
 
 
 def _by_g(standard: Standardised) -> list[dict[str, float]]:
@@ -79,7 +77,7 @@ def _by_g(standard: Standardised) -> list[dict[str, float]]:
     return rows
 
 
-def _said(sd: float, mean: float, fourth: float, bands: list[dict[str, float]], verdicts: list[Any]) -> str:
+def _said(sd: float, mean: float, fourth: float, bands: list[dict[str, float]], verdicts: list[Verdict]) -> str:
     at_g = max(bands, key=lambda row: row["sd"], default=None)
     said = f"removed {sd:.2f} noise SDs, mean {mean:+.3f}, fourth moment {fourth:.2f} of the noise's"
     if verdicts[1] == "fail":

@@ -1,4 +1,4 @@
-"""What running the denoiser again tells: pure noise, small lesions, the error that is left (Stein), uncertainty.
+"""What running the denoiser again tells: pure noise, small lesions, the error that is left (Stein).
 
 Five runs on a crop of at most about 150 000 voxels (the whole image where it is smaller).
 """
@@ -50,6 +50,8 @@ class _Trial:
     generator: torch.Generator
 
     def run(self, image: Tensor) -> Tensor:
+        """Magnitudes stay magnitudes: denoisers know them by having no negative voxel."""
+        image = image.clamp_min(0) if kind_of(self.noisy) == "rician" else image
         return self.denoiser(dataclasses.replace(self.noisy, image=image)).image
 
     def noise(self) -> Tensor:
@@ -129,8 +131,7 @@ def _lesion(trial: _Trial) -> Check:
     heights = np.array([lesion.CNR * float(sd[0][place]) for place in at])
     added = lesion.inserted(tuple(noisy.shape[1:]), at, heights, trial.spectrum)[None]
     turn = result / result.abs().clamp_min(1e-20) if noisy.is_complex() else torch.ones(())
-    raised = noisy + added * turn
-    change = trial.run(raised if kind_of(trial.noisy) != "rician" else raised.clamp_min(0)) - result
+    change = trial.run(noisy + added * turn) - result
     along = (change * turn.conj()).real if noisy.is_complex() else change
     kept = lesion.contrasts(along, at) / lesion.contrasts(added.expand(noisy.shape), at)
     mean, error = float(kept.mean()), float(kept.std() / max(len(kept) - 1, 1) ** 0.5)
