@@ -145,3 +145,5 @@ def test_evaluate_lists_images_with_tests_between_them(tmp_path: Path) -> None:
     assert widths["test"] == pytest.approx(widths["reference"], rel=1e-4)
     for wrong in ("1,2", "0,99,8,3,8,17", "a,b,c,d,e,f"):
         assert CliRunner().invoke(app, [*arguments[:-1], wrong]).exit_code != 0
+    labels = ["evaluate", "--reference-labels", arguments[2], "--test-labels", arguments[2], "--edge", "0,3,8,3,8,17"]
+    assert "--edge" in str(CliRunner().invoke(app, labels).exception)

@@ -72,6 +72,12 @@ def test_what_was_removed_is_no_more_than_noise(scale: float, mean: float, toler
     assert found.figures["mean"] == pytest.approx(mean, abs=1e-3)
 
 
+def test_more_than_the_noise_where_every_range_of_g_is_small() -> None:
+    gmap = np.broadcast_to(np.linspace(1, 4, 36), (1, 1, 40, 36))  # of 1440 voxels no range has 500
+    found = trust_removed.removed(standard(1.15 * unit_noise((1, 1, 40, 36)), gmap=gmap))
+    assert found.figures["by_gmap"] == [] and found.verdict == "fail"
+
+
 @pytest.mark.parametrize("phase", [0.0, 0.8, -0.79, 2.4])
 def test_the_mean_of_complex_images_is_seen_at_any_phase(phase: float) -> None:
     real = standard(0.7 * unit_noise() + 0.6 * np.cos(phase))

@@ -48,7 +48,7 @@ def run(
     common.refuse_existing([out] if out else [], force=force)
     tests, maps = [*(test or []), *(more or [])], test_labels or []
     _check(reference, tests, reference_labels, maps, tissues)
-    _check_dti(dti, reference, bvals or bvecs)
+    _check_of_images(reference, dti, bvals or bvecs, edge)
     between: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = [{"test": str(path)} for path in tests or maps]
     if reference:
@@ -85,9 +85,10 @@ def _check(reference: Path | None, tests: list[Path], labels: Path | None, maps:
         raise InputError("--tissues of images, without label maps", "other options", "run it once for each")
 
 
-def _check_dti(dti: bool, reference: Path | None, gradients: Path | None) -> None:
-    if dti and not reference:
-        raise InputError("--dti of images, with --reference and --test", "no reference", "name both")
+def _check_of_images(reference: Path | None, dti: bool, gradients: Path | None, edge: str | None) -> None:
+    for option, given in (("--dti", dti), ("--edge", edge is not None)):
+        if given and not reference:
+            raise InputError(f"{option} of images, with --reference and --test", "no reference", "name both")
     if gradients and not dti:
         raise InputError("--bvals and --bvecs with --dti", "no --dti", "add it, or leave them out")
 
