@@ -164,6 +164,18 @@ def test_the_worst_place_is_found() -> None:
     assert structure.residual_places(standard(worse, used=used)).verdict == "pass", "too few voxels there"
 
 
+def test_coloured_noise_differs_more_from_place_to_place() -> None:
+    low = (np.abs(np.fft.fftfreq(64)) < 0.25) * 1.0
+    spectrum = NoiseSpectrum((np.ones(1), np.ones(64), low / low.mean()), True, "given")
+    coloured = standard(spectrum.coloured(unit_noise()), spectrum=spectrum)
+    found, of_white = structure.residual_places(coloured), structure.residual_places(standard(unit_noise()))
+    assert found.verdict == "pass"
+    assert found.limits["worst caution"] > 1.1 * of_white.limits["worst caution"]
+    assert coloured.error_of_power(100) == pytest.approx((2 * 64 / 31 / 100) ** 0.5)
+    two = dataclasses.replace(coloured, z=np.concatenate([coloured.z] * 2))
+    assert structure.residual_places(two).limits["worst caution"] < found.limits["worst caution"]
+
+
 def test_many_odd_places_none_of_them_worse_than_chance() -> None:
     z = unit_noise().reshape(2, 1, 8, 8, 8, 8)
     power = np.square(z).mean((3, 5), keepdims=True)
@@ -204,7 +216,7 @@ def test_three_frames_have_one_second_difference() -> None:
 
 
 def test_zeros_are_no_data() -> None:
-    here = np.broadcast_to(np.arange(128) % 12 > 0, (2, 1, 128, 128))
+    here = np.broadcast_to(np.arange(128) % 7 > 0, (2, 1, 128, 128))
     there = standard(unit_noise((2, 1, 128, 128)), used=here)
     zeroed = dataclasses.replace(there, before=np.where(here, there.before, 0))
     level, _ = trust_noise.noise_checks(zeroed)
@@ -252,6 +264,16 @@ def scaled_parts(factor: float, columns: int) -> Standardised:
 def test_the_shape_of_the_noise_map(factor: float, columns: int, verdict: str) -> None:
     _, found = trust_noise.noise_checks(scaled_parts(factor, columns))
     assert found.verdict == verdict, found.said
+
+
+def test_parts_differ_by_chance_and_count_where_they_hold_enough() -> None:
+    white_noise = scaled_parts(1.0, 0)
+    _, found = trust_noise.noise_checks(white_noise)
+    assert found.figures["down"] == pytest.approx(1, abs=0.03) and found.figures["parts"] == 36
+    left = np.broadcast_to(np.arange(192) < 100, white_noise.used.shape)
+    _, found = trust_noise.noise_checks(dataclasses.replace(white_noise, used=left))
+    side = found.figures["side"]
+    assert found.figures["parts"] == -(-192 // side) * (100 // side)
 
 
 def test_less_noise_than_told_at_high_g_alone() -> None:
@@ -376,6 +398,10 @@ def test_coloured_noise_is_tried_with_its_own_colour() -> None:
     denoiser = Known(SIGNED, 0.3)
     found = tried(SIGNED + noise, denoiser, spectrum)
     assert found["error_left"].figures["squared"] == pytest.approx(0.09, abs=0.06)
+    chance = [
+        of["error_left"].limits["squared caution"] - 0.75 for of in (found, tried(SIGNED + noise, Known(SIGNED, 0.3)))
+    ]
+    assert chance[0] == pytest.approx((64 / 31) ** 0.5 * chance[1], rel=0.2), "fewer independent voxels"
     waves = np.abs(np.fft.fft(denoiser.seen[-1].numpy(), axis=-1)) ** 2
     assert waves[..., 20:44].sum() < 1e-6 * waves.sum()
 
