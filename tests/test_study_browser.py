@@ -278,3 +278,19 @@ def test_a_phone_sees_all_without_scrolling_sideways(pages: Any, wide: Path) -> 
     page = pages(viewport={"width": 390, "height": 800})
     begin(page, wide)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (390, 800)])
+def test_no_score_of_many_arms_lies_on_another(pages: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    files = [part for pair in pairs(tmp_path / "in", 2) for part in pair.split("=")]
+    (tmp_path / "arms.csv").write_text(f"a,b,c,d\n{','.join(files)}\n")
+    done("study", "make", "--pairs", tmp_path / "arms.csv", "-o", tmp_path / "s", "-q", "--side-by-side")
+    page = pages(viewport={"width": size[0], "height": size[1]})
+    page.goto((tmp_path / "s" / "study.html").as_uri())
+    page.get_by_role("button", name="Reader 1").click()
+    lines = page.locator(".panel .item p, .panel .set, .panel .words").all()
+    boxes = sorted((box["y"], box["x"], box["height"], box["width"]) for box in (one.bounding_box() for one in lines))
+    assert len(boxes) == 7 * 6
+    for k, (y, x, height, width) in enumerate(boxes):
+        for below, right, _, _ in boxes[k + 1 :]:
+            assert below >= y + height - 0.5 or right >= x + width - 0.5 or right < x

@@ -230,7 +230,7 @@ function makeViewer() {
   }
   wire();
   return {
-    open, reset, view,
+    open, reset,
     slice: (by) => step("slice", by),
     frame: (by) => { setPlaying(false); step("frame", by); },
     play: () => panes.length && panes[0].block.frames > 1 && setPlaying(!view.playing),
