@@ -71,6 +71,7 @@ def test_the_page_holds_all_of_it_and_nothing_from_outside() -> None:
 
 def test_without_a_reference_there_is_no_pane_and_no_figure_of_it() -> None:
     page = compare.render(comparison(reference=False))
+    assert "3 frames, 1 slice, 24 × 32 pixels, real" in page
     assert "PSNR" not in page and 'data-layer="reference"' not in page and 'data-layer="weak"' in page
 
 
@@ -93,6 +94,8 @@ def test_cells() -> None:
     assert said == ["inf", "0.9877", "-", "pass", "-"]
     assert compare_table.best([{"nrmse": 0.2}, {"nrmse": 0.1}, {}], columns["nrmse"]) == {"0.1000"}
     assert compare_table.best([{"ssim": 0.2}, {"ssim": 0.9}], columns["ssim"]) == {"0.9000"}
+    assert compare_table.best([{"psnr": 40.0}, {"psnr": None}, {}], columns["psnr"]) == {"inf"}
+    assert compare_table.best([{"nrmse": 0.2}, {"nrmse": float("nan")}], columns["nrmse"]) == set()
     assert compare_table.best([{"seconds": 1.0}, {"seconds": 2.0}], columns["seconds"]) == set()
 
 
@@ -153,3 +156,30 @@ def test_zoom_in_all_panes_at_once(opened: Any) -> None:
         "[...document.querySelectorAll('.pane canvas')].map((c) => new DOMMatrix(getComputedStyle(c).transform).a)"
     )
     assert len(scales) == 4 and min(scales) == max(scales) == pytest.approx(1.5)
+
+
+def test_the_stage_shows_what_its_colours_stand_for(opened: Any) -> None:
+    def legends() -> list[str]:
+        return [one.get_attribute("data-scale") for one in opened.locator("#stage [data-scale]:visible").all()]
+
+    opened.locator("[data-mode='one']").click()
+    assert legends() == ["grey"]
+    opened.locator("#second").select_option("weak residual")
+    assert legends() == ["difference"] and "+4σ" in opened.locator("#stage .foot").inner_text()
+    opened.locator("#swap").click()
+    assert legends() == ["grey"]
+    opened.locator("[data-mode='wipe']").click()
+    assert legends() == ["grey", "difference"]
+
+
+def test_the_table_has_the_width_of_the_window(pages: Any, tmp_path: Path) -> None:
+    page = pages(viewport={"width": 1400, "height": 900})
+    page.goto(compare.write(comparison(), tmp_path / "c.html").as_uri())
+    assert page.locator(".compared").bounding_box()["width"] > 1300
+
+
+def test_on_paper_every_check_is_told_of_and_whose_it_is(opened: Any) -> None:
+    opened.emulate_media(media="print")
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert opened.locator("details.checks summary:visible").count() == 2
+    assert opened.locator("details.checks li:visible").count() == 3

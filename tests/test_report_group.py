@@ -113,7 +113,7 @@ def test_trust_checks_come_first_the_worst_before_the_others() -> None:
 def test_what_is_nested_in_a_check_is_told_apart() -> None:
     figures = {"by_gmap": [{"g_low": 1.0, "sd": 0.9}, {"g_low": 2.0, "sd": 0.8}], "range": [1, 2]}
     page = render(make_results(trust=[CHECKS[0] | {"figures": figures, "limits": {}}]))
-    assert "by gmap [g low 1; sd 0.9] [g low 2; sd 0.8]" in text_of(page) and "range 1, 2" in text_of(page)
+    assert "by gmap [g low 1; SD 0.9] [g low 2; SD 0.8]" in text_of(page) and "range 1, 2" in text_of(page)
 
 
 def test_folders_of_before_the_checks_are_shown_without_them() -> None:

@@ -21,7 +21,7 @@ LIMIT = 10_000_000
 
 
 def tile(pictures: Pictures, name: str, frame: int, z: int) -> np.ndarray:
-    """The values of one picture, found as page.js finds them."""
+    """The values of one picture, found as layers.js finds them."""
     data, layer = pictures.data, pictures.data["layers"][name]
     n_frames, n_slices = layer["n"]
     index = min(frame, n_frames - 1) * n_slices + min(z, n_slices - 1)
@@ -121,15 +121,6 @@ def test_what_does_not_fit_is_thinned_and_said() -> None:
     assert pictures.coding.frame_step > 1
     assert len(pictures.data["frames"]) == pictures.data["layers"]["noisy"]["n"][0] < 16
     assert any("frame is shown" in said for said in describe(pictures.coding))
-
-
-def test_snr_maps_of_a_large_matrix_stay_small() -> None:
-    shape = (1, 1, 1500, 1500)
-    rng = np.random.default_rng(0)
-    noise, one = rng.standard_normal(shape, dtype=np.float32), np.ones((1, 1, 1, 1), np.float32)
-    given = {"noisy": noise, "denoised": noise, "gmap": one, "noise_sd": one}
-    with_maps = len(render(make_results(**given, snr_before=np.abs(noise[0]), snr_after=np.abs(noise[0]))))
-    assert with_maps - len(render(make_results(**given))) < 600_000
 
 
 def test_loss_in_grey_comes_before_loss_of_frames() -> None:

@@ -89,7 +89,7 @@ def _encode(
     found: study_inputs.Images, design: "Design", view: str, slices: str, own_window: bool, quiet: bool
 ) -> tuple[dict[str, str], bool, list[str]]:
     """The page's blocks by token, whether some picture is a series, and warnings; case by case, for memory."""
-    from clearmr.report import study_page, study_pictures
+    from clearmr.report import shell, study_page, study_pictures
 
     tokens = {(picture.case, picture.arm): picture.token for picture in design.pictures}
     blocks: dict[str, str] = {}
@@ -101,7 +101,7 @@ def _encode(
             if not own_window and (warning := _units(found.cases[case], stacks)):
                 warnings.append(warning)
             for arm, picture in enumerate(study_pictures.encode(stacks, slices=slices, own_window=own_window)):
-                blocks[tokens[case, arm]] = study_page.block(picture)
+                blocks[tokens[case, arm]] = shell.json_block(picture)
                 series |= picture["frames"] > 1
             study_page.check_size(blocks.values())
             progress(case + 1, len(found.files))

@@ -1,4 +1,4 @@
-"""Drawings of the report as inline SVG: histogram against N(0, 1), colour bars. Colours come from page.css."""
+"""Drawings of the report as inline SVG: histogram against N(0, 1), colour bars. Colours come from base.css."""
 
 import math
 from collections.abc import Sequence

@@ -13,12 +13,11 @@ from clearmr.report import compare_table, panes, sections, tables
 from clearmr.report.compare_table import Column, Row
 from clearmr.report.panes import Pane
 from clearmr.report.pictures import BUDGET, Coding, Layer, Pictures, describe, fit
-from clearmr.report.shell import shell
+from clearmr.report.shell import read, shell
 from clearmr.report.tables import text
 from clearmr.report.trust import DOUBTS, badge
 from clearmr.report.values import four_axes
 
-_BODY = Path(__file__).with_name("compare.html")
 NOISY, REFERENCE = "noisy", "reference"
 Series = Callable[[], np.ndarray]  # reads (frame, z, y, x), in the unit of the input
 
@@ -62,7 +61,7 @@ def render(comparison: Comparison, *, budget: int = BUDGET) -> str:
     noisy = comparison.images[NOISY]()
     pictures = _pictures(comparison, noisy, budget)
     warnings = tables.items(comparison.warnings)
-    body = Template(_BODY.read_text(encoding="utf-8")).substitute(
+    body = Template(read("compare.html")).substitute(
         title=text(comparison.title),
         warnings=sections.section("warnings", "Warnings", f"<ul>{warnings}</ul>" if warnings else ""),
         table=_table(comparison),
@@ -71,7 +70,7 @@ def render(comparison: Comparison, *, budget: int = BUDGET) -> str:
         viewer=panes.viewer(
             pictures, _panes(comparison), label="Denoisers side by side", swap_all="Images / residuals"
         ),
-        shape=text(_shape(noisy, comparison)),
+        shape=sections.shape(noisy, comparison.spacing),
         shown=text(" ".join(describe(pictures.coding))),
         trust=sections.section("checks", "Trust checks", _checks(comparison)),
         notes=sections.section("notes", "Notes", _list(comparison.notes)),
@@ -82,7 +81,7 @@ def render(comparison: Comparison, *, budget: int = BUDGET) -> str:
         f"{comparison.title} · ClearMR",
         body,
         style=panes.style("page.css", "compare.css"),
-        script=panes.script("compare.js"),
+        script=panes.script(),
         data=panes.data(pictures, first=first, second=second),
     )
 
@@ -180,10 +179,3 @@ def _left_out(comparison: Comparison) -> str:
 
 def _list(sentences: Sequence[str]) -> str:
     return f"<ul>{tables.items(sentences)}</ul>" if sentences else ""
-
-
-def _shape(noisy: np.ndarray, comparison: Comparison) -> str:
-    frames, slices, rows, columns = noisy.shape
-    kind = "complex" if np.iscomplexobj(noisy) else "real"
-    size = " × ".join(f"{float(s):.3g}" for s in comparison.spacing)
-    return f"{frames} frame(s), {slices} slice(s), {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x)"

@@ -46,22 +46,28 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
     first, *rest = rows
     if not all("psnr" in row for row in rest):
         return list(rows)
-    return [first, *sorted(rest, key=lambda row: -math.inf if row["psnr"] is None else -row["psnr"])]
+    psnr = next(column for column in COLUMNS if column.key == "psnr")
+    return [first, *sorted(rest, key=lambda row: -_value(row, psnr))]
 
 
 def cell(row: Row, column: Column) -> str:
     """A figure as text; a dash for none."""
-    value = row.get(column.key)
-    if column.key == "psnr" and column.key in row and value is None:
-        return "inf"  # the reference itself
+    value = _value(row, column)
+    if value == math.inf:
+        return "inf"
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     return str(value) if column.digits is None else f"{value:.{column.digits}f}"
 
 
+def _value(row: Row, column: Column) -> Any:
+    """A figure; JSON has no infinity, so the PSNR of the reference itself is there, and None."""
+    return math.inf if column.key == "psnr" and row.get("psnr", 0) is None else row.get(column.key)
+
+
 def best(rows: Sequence[Row], column: Column) -> set[str]:
     """The text of the best figure of a column; none where there are not two to choose from, or it does not matter."""
-    values = {cell(row, column): row[column.key] for row in rows if row.get(column.key) is not None}
+    values = {said: _value(row, column) for row in rows if (said := cell(row, column)) != "-"}
     if not column.best or len(values) < 2:
         return set()
     return {max(values, key=lambda text: column.best * values[text])}

@@ -14,11 +14,10 @@ from clearmr.errors import InputError
 from clearmr.files import refuse_existing, whole_file, whole_folder
 from clearmr.report import tables
 from clearmr.report.page import render
-from clearmr.report.panes import read
 from clearmr.report.pictures import data_uri
 from clearmr.report.ramps import DIFFERENCE, ramp
 from clearmr.report.results import VERDICTS, Results
-from clearmr.report.shell import shell
+from clearmr.report.shell import read, shell
 from clearmr.report.tables import text
 from clearmr.report.trust import DOUBTS, badge, ordered
 from clearmr.report.values import SIGMAS, Scale, difference, four_axes, shown, window

@@ -76,6 +76,7 @@ const makeLayers = (data) => {
   return {
     view, load, draw, said, show, width, height,
     names: Object.keys(layers),
+    scaleOf: (name) => layers[name].scale,
     isImage: (name) => scales[layers[name].scale].ramp === "grey",
     isResidual: (name) => scales[layers[name].scale].ramp === "difference",
     label: (name) => { const said = (layers[name] && layers[name].label) || name; return said.charAt(0).toUpperCase() + said.slice(1); },

@@ -1,9 +1,9 @@
 "use strict";
-// The report: its pictures, and its details all open on paper.
+// A page with pictures: it draws them, and opens all details on paper.
 (() => {
   const failure = document.getElementById("failure");
   startPanes(JSON.parse(document.getElementById("data").textContent)).catch((error) => {
-    failure.textContent = `The pictures could not be drawn (${error.message}). The numbers below are whole.`;
+    failure.textContent = `The pictures could not be drawn (${error.message}). The numbers on this page are whole.`;
     failure.hidden = false;
   });
   const closed = () => [...document.querySelectorAll("details:not([open])")];

@@ -8,11 +8,9 @@ from clearmr.report import panes, sections, tables, trust
 from clearmr.report.layers import make_pictures
 from clearmr.report.pictures import BUDGET, describe
 from clearmr.report.results import Results
-from clearmr.report.shell import shell
+from clearmr.report.shell import read, shell
 from clearmr.report.tables import text
 from clearmr.report.words import needs_care, verdict
-
-_BODY = Path(__file__).with_name("page.html")
 
 
 def write_report(results: Path, out: Path, *, force: bool = False) -> Path:
@@ -34,7 +32,7 @@ def render(results: Results, *, budget: int = BUDGET, home: str = "") -> str:
     home  link to the page of the group that this scan is one of
     """
     pictures = make_pictures(results, budget=budget)
-    body = Template(_BODY.read_text(encoding="utf-8")).substitute(
+    body = Template(read("page.html")).substitute(
         home=f'<a href="{text(home)}">All scans</a> · ' if home else "",
         title=text(results.title),
         method=text(results.method),
@@ -43,8 +41,8 @@ def render(results: Results, *, budget: int = BUDGET, home: str = "") -> str:
         trust=trust.checks(results),
         figures=sections.figures(results),
         warnings=sections.warnings(results),
-        viewer=panes.viewer(pictures, sections.strip(pictures, results)),
-        shape=sections.shape(results),
+        viewer=panes.viewer(pictures, sections.strip(results)),
+        shape=sections.shape(results.noisy, results.spacing) + sections.one_g(results),
         shown=text(" ".join(describe(pictures.coding))),
         noise=sections.noise(results),
         removed=sections.removed(results),
@@ -56,4 +54,4 @@ def render(results: Results, *, budget: int = BUDGET, home: str = "") -> str:
     )
     data = panes.data(pictures, first="noisy", second="denoised")
     title = f"{results.title} · ClearMR report"
-    return shell(title, body, style=panes.style("page.css"), script=panes.script("page.js"), data=data)
+    return shell(title, body, style=panes.style("page.css"), script=panes.script(), data=data)

@@ -1,29 +1,14 @@
 """Panes: any number of named layers on one page, with a common window, residual factor and zoom.
 
-What every page with pictures is built from. A page of its own does, for instance:
-
-    series = {"noisy": noisy, "bm4d": a, "snraware": b}                    # (frame, z, y, x) numpy, one unit
-    def layers(coding):                                                    # called again, coarser, until all fits
-        images = panes.images({name: coding.pick(s) for name, s in series.items()}, labels={"bm4d": "BM4D"})
-        removed = {f"{name} residual": panes.residual(coding.pick(noisy), coding.pick(s), coding.pick(noise_sd),
-                   label=f"{name} removed") for name, s in series.items() if name != "noisy"}
-        return images | removed
-    pictures = fit(layers, noisy.shape, n_layers=5, main="noisy", spacing=spacing)           # report.pictures
-    shown = [Pane("noisy", "Noisy", "The noisy image"),
-             Pane("bm4d", "BM4D", "Denoised by BM4D", swap="bm4d residual", swap_title="BM4D: removed / noise SD")]
-    body = panes.viewer(pictures, shown, swap_all="Images / residuals")
-    data = panes.data(pictures, first="noisy", second="bm4d")
-    page = shell(title, f"<main>{body}</main>", style=panes.style("mine.css"), script=panes.script("mine.js"),
-                 data=data)
+What every page with pictures is built from, as `compare` does: `fit` makes pictures of the layers that `images` and
+`residual` give, `viewer` the HTML, and `shell` a page of it with `style`, `script` and `data`.
 
 `Pane.swap` is the layer that a click on the pane (or the button `swap_all`, or B, for all panes at once) shows instead.
-Wipe, flicker and one-large take any two layers; those they begin with are `first` and `second`. mine.js (of this
-folder) begins with `startPanes(JSON.parse(document.getElementById("data").textContent))`, a promise.
+Wipe, flicker and one-large take any two layers; those they begin with are `first` and `second`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -32,12 +17,13 @@ import numpy as np
 from clearmr.report.charts import colour_bar_svg
 from clearmr.report.pictures import Layer, Pictures
 from clearmr.report.ramps import DIFFERENCE, GMAP, ramp_hex
+from clearmr.report.shell import read
 from clearmr.report.tables import text
-from clearmr.report.values import RESIDUAL, SIGMAS, difference, grey_scale, shown
+from clearmr.report.values import RESIDUAL, SIGMAS, Scale, difference, grey_scale, shown
+from clearmr.report.words import number
 
-_HERE = Path(__file__).parent
 STYLES = ("base.css", "panes.css")
-SCRIPTS = ("layers.js", "zoom.js", "stage.js", "panes.js")
+SCRIPTS = ("layers.js", "zoom.js", "stage.js", "panes.js", "page.js")
 WINDOW = '<span class="window-label"></span>'
 _MANY = 6  # panes from which they stand in several rows
 _KEYS = (
@@ -62,7 +48,7 @@ _KEYS = (
 class Pane:
     """One picture of the strip. `layer` is what it shows, `swap` what it shows when swapped; `foot` is HTML below it.
 
-    `alt` says the picture in words. Without `foot`: the window of an image, the colour bar of a residual.
+    `alt` says the picture in words. Without `foot`: the window of an image, the colour bar of a residual or a map.
     """
 
     layer: str
@@ -73,11 +59,11 @@ class Pane:
     foot: str | None = None
 
 
-def images(series: Mapping[str, np.ndarray], *, labels: Mapping[str, str] | None = None) -> dict[str, Layer]:
+def images(series: Mapping[str, np.ndarray]) -> dict[str, Layer]:
     """Layers of images (frame, z, y, x) of one unit, magnitudes where complex, all on one grey scale."""
     values = {name: shown(image) for name, image in series.items()}
     grey = grey_scale(*values.values())
-    return {name: Layer(image, "grey", grey, (labels or {}).get(name, name)) for name, image in values.items()}
+    return {name: Layer(image, "grey", grey, name) for name, image in values.items()}
 
 
 def residual(noisy: np.ndarray, denoised: np.ndarray, noise_sd: np.ndarray, *, label: str = "removed") -> Layer:
@@ -94,6 +80,7 @@ def viewer(
         swap_all=text(swap_all),
         many=" many" if len(panes) > _MANY else "",
         panes="".join(_pane(pictures, pane) for pane in panes),
+        legends=_legends(pictures),
         keys="".join(f"<dt>{text(key)}</dt><dd>{text(what)}</dd>" for key, what in _KEYS),
     )
 
@@ -109,19 +96,19 @@ def style(*more: str) -> str:
     return "".join(read(name) for name in (*STYLES, *more))
 
 
-def script(*more: str) -> str:
-    """The JavaScript of panes, and of the files `more` of this folder."""
-    return "".join(read(name) for name in (*SCRIPTS, *more))
+def script() -> str:
+    """The JavaScript of a page with panes."""
+    return "".join(map(read, SCRIPTS))
 
 
-def sigma_bar(name: str = "difference") -> str:
+def sigma_bar(name: str) -> str:
     """The colour bar of residuals; its numbers follow the factor."""
     return colour_bar_svg(DIFFERENCE, [-SIGMAS, 0.0, SIGMAS], name, sigma=True)
 
 
 def _pane(pictures: Pictures, pane: Pane) -> str:
-    kind = pictures.scales[pictures.data["layers"][pane.layer]["scale"]].ramp
-    foot = pane.foot if pane.foot is not None else _foot(kind, pane.layer)
+    layer = pictures.data["layers"][pane.layer]
+    foot = pane.foot if pane.foot is not None else _legend(pictures.scales[layer["scale"]], pane.layer, layer["unit"])
     swap = f' data-swap="{text(pane.swap)}" data-swap-title="{text(pane.swap_title or pane.swap)}"' if pane.swap else ""
     return (
         f'<figure class="pane" data-layer="{text(pane.layer)}" data-title="{text(pane.title)}" '
@@ -131,12 +118,21 @@ def _pane(pictures: Pictures, pane: Pane) -> str:
     )
 
 
-def _foot(kind: str, layer: str) -> str:
-    if kind == "difference":
-        return sigma_bar("".join(c if c.isalnum() else "-" for c in layer))
-    return WINDOW if kind == "grey" else colour_bar_svg(GMAP, ["", ""], layer)
+def _legends(pictures: Pictures) -> str:
+    """Of every scale once: the stage shows those of its two layers."""
+    units = {layer["scale"]: layer["unit"] for layer in pictures.data["layers"].values()}
+    return "".join(
+        f'<div data-scale="{text(name)}">{_legend(scale, f"stage {name}", units[name])}</div>'
+        for name, scale in pictures.scales.items()
+    )
 
 
-def read(name: str) -> str:
-    """A file of this folder as text."""
-    return (_HERE / name).read_text(encoding="utf-8")
+def _legend(scale: Scale, name: str, unit: str) -> str:
+    """What the greys or colours of a scale stand for; `name` is its own on the page."""
+    if scale.ramp == "grey":
+        return WINDOW
+    name = "".join(c if c.isalnum() else "-" for c in name)
+    if scale.ramp == "difference":
+        return sigma_bar(name)
+    values = (scale.bottom, (scale.bottom + scale.top) / 2, scale.top)
+    return colour_bar_svg(GMAP, [f"{number(round(value, 2))}{unit}" for value in values], name)

@@ -17,5 +17,5 @@ def ramp(stops: tuple[str, ...], n: int = 256) -> np.ndarray:
 
 
 def ramp_hex(stops: tuple[str, ...]) -> str:
-    """The 256 colours as one string of 1536 hex digits, as page.js reads it."""
+    """The 256 colours as one string of 1536 hex digits, as layers.js reads it."""
     return ramp(stops).tobytes().hex()

@@ -40,7 +40,7 @@ class Results:
 
     noisy, denoised  (frame, z, y, x) complex64 or float32, in the same unit
     gmap, noise_sd   broadcastable to them; noise_sd is the SD of each of the real and imaginary parts in that unit
-    reference        of their shape, or None; snr_before, snr_after (z, y, x) SNR maps, or None
+    reference        of their shape, or None
     statistics       of (noisy - denoised) / noise_sd: "mean", "sd", "kurtosis" (excess: 0 for a Gaussian),
                      "histogram" {"edges", "counts"}, "by_gmap" [{"g_low", "g_high", "sd"}]
     snr              {"before", "after" or None, anything else that is worth a line}
@@ -68,8 +68,6 @@ class Results:
     steps: Sequence[Mapping[str, Any]] = ()
     spacing: Sequence[float | int] = (1.0, 1.0, 1.0)
     reference: np.ndarray | None = None
-    snr_before: np.ndarray | None = None
-    snr_after: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
     trust: Sequence[Mapping[str, Any]] = ()
     trust_verdict: str = ""
@@ -143,10 +141,10 @@ def _check_arrays(results: Results) -> None:
     if results.noisy.dtype.kind not in "fc" or results.noisy.dtype.kind != results.denoised.dtype.kind:
         kinds = f"{results.noisy.dtype} and {results.denoised.dtype}"
         raise InputError("noisy and denoised both complex64 or both float32", kinds, REDO)
-    for name, of_shape in (("denoised", shape), ("reference", shape), ("snr_before", None), ("snr_after", None)):
+    for name in ("denoised", "reference"):
         array = getattr(results, name)
-        if array is not None and array.shape != (of_shape or shape[1:]):
-            raise InputError(f"{name} of shape {of_shape or shape[1:]}", str(array.shape), REDO)
+        if array is not None and array.shape != shape:
+            raise InputError(f"{name} of shape {shape}", str(array.shape), REDO)
     for name in ("gmap", "noise_sd", "uncertainty"):
         array = getattr(results, name)
         if array is None:

@@ -1,21 +1,16 @@
 """The sections of the page, each a function from Results to HTML."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from clearmr.report import tables
-from clearmr.report.charts import colour_bar_svg, histogram_svg
+from clearmr.report.charts import histogram_svg
 from clearmr.report.panes import Pane
-from clearmr.report.pictures import Pictures, data_uri
-from clearmr.report.ramps import GMAP, ramp
 from clearmr.report.results import Results
 from clearmr.report.tables import text
-from clearmr.report.values import Scale
 from clearmr.report.words import NOISE_CAUTION, NOISE_WORDS, finite, number
-
-_MAP_SIDE = 256  # pixels: two maps stay small beside the sheets
 
 
 def section(name: str, heading: str, body: str) -> str:
@@ -55,16 +50,21 @@ def warnings(results: Results) -> str:
     return section("warnings", "Warnings", body) or '<p class="none">No warnings.</p>'
 
 
-def shape(results: Results) -> str:
-    frames, slices, rows, columns = results.noisy.shape
-    kind = "complex" if np.iscomplexobj(results.noisy) else "real"
+def shape(image: np.ndarray, spacing: Sequence[float | int]) -> str:
+    """Sizes of an image (frame, z, y, x) in words; spacing in mm (z, y, x)."""
+    frames, slices, rows, columns = image.shape
+    kind = "complex" if np.iscomplexobj(image) else "real"
     counts = [f"{n} {name}{'s' if n > 1 else ''}" for n, name in ((frames, "frame"), (slices, "slice"))]
-    size = " × ".join(number(float(s)) for s in results.spacing)
-    g = f", g-factor {number(float(results.gmap.flat[0]))} everywhere" if _one_g(results) else ""
-    return f"{', '.join(counts)}, {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x){g}"
+    size = " × ".join(number(float(s)) for s in spacing)
+    return f"{', '.join(counts)}, {rows} × {columns} pixels, {kind}, voxels {size} mm (z, y, x)"
 
 
-def strip(pictures: Pictures, results: Results) -> list[Pane]:
+def one_g(results: Results) -> str:
+    """The g-factor where it is the same everywhere: a sentence says it better than a picture. Else empty."""
+    return f", g-factor {number(float(results.gmap.flat[0]))} everywhere" if np.ptp(results.gmap) == 0 else ""
+
+
+def strip(results: Results) -> list[Pane]:
     """The panes of the page, in their order."""
     removed = "What was removed in units of the noise SD; without structure if it is noise"
     panes = [
@@ -72,26 +72,14 @@ def strip(pictures: Pictures, results: Results) -> list[Pane]:
         Pane("denoised", "Denoised", "The image after denoising, same window", "noisy", "Noisy (before)"),
         Pane("difference", "Difference / noise SD", removed),
     ]
-    if not _one_g(results):
-        foot = _map_foot(pictures.scales["gmap"], "gmap")
-        panes.append(Pane("gmap", "g-factor", "Map of the noise amplification", foot=foot))
+    if not one_g(results):
+        panes.append(Pane("gmap", "g-factor", "Map of the noise amplification"))
     if results.reference is not None:
         panes.insert(2, Pane("reference", "Reference", "The reference image, same window"))
     if results.uncertainty is not None:
-        foot = _map_foot(pictures.scales["uncertainty"], "uncertainty", unit="σ")
         alt = "SD of each voxel of the denoised image in units of the noise SD"
-        panes.append(Pane("uncertainty", "Uncertainty / noise SD", alt, foot=foot))
+        panes.append(Pane("uncertainty", "Uncertainty / noise SD", alt))
     return panes
-
-
-def _one_g(results: Results) -> bool:
-    """Whether g is the same everywhere: a sentence says it better than a picture."""
-    return bool(np.ptp(results.gmap) == 0)
-
-
-def _map_foot(scale: Scale, name: str, unit: str = "") -> str:
-    values = (scale.bottom, (scale.bottom + scale.top) / 2, scale.top)
-    return colour_bar_svg(GMAP, [f"{number(round(value, 2))}{unit}" for value in values], name)
 
 
 def noise(results: Results) -> str:
@@ -139,22 +127,4 @@ def _band(low: Any, high: Any) -> str:
 
 
 def snr(results: Results) -> str:
-    body = tables.pairs(results.snr)
-    return section("snr", "SNR", f'<div class="columns">{_snr_maps(results)}<div>{body}</div></div>' if body else "")
-
-
-def _snr_maps(results: Results) -> str:
-    maps = {"before": results.snr_before, "after": results.snr_after}
-    step = -(-max(results.noisy.shape[2:]) // _MAP_SIDE)
-    middle = {when: v[v.shape[0] // 2, ::step, ::step] for when, v in maps.items() if v is not None}
-    if not middle:
-        return ""
-    top = max(float(np.nanpercentile(values, 99.5)) for values in middle.values()) or 1.0
-    colours = ramp(GMAP)
-    pictures = "".join(
-        f'<figure><img src="{data_uri(colours[Scale(0.0, top).encode(np.nan_to_num(values))])}" '
-        f'alt="SNR map {when} denoising, middle slice"><figcaption>{when}</figcaption></figure>'
-        for when, values in middle.items()
-    )
-    bar = colour_bar_svg(GMAP, ["0", number(_short(top / 2)), number(_short(top))], "snr")
-    return f'<div class="maps">{pictures}{bar}</div>'
+    return section("snr", "SNR", tables.pairs(results.snr))

@@ -4,11 +4,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from string import Template
 from typing import Any
 
 from clearmr.report.tables import text
 
+_HERE = Path(__file__).parent
 _PAGE = Template(
     """<!doctype html>
 <html lang="en">
@@ -53,3 +55,8 @@ def json_block(data: Mapping[str, Any]) -> str:
     """`data` as JSON that cannot end the script element it stands in."""
     plain = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def read(name: str) -> str:
+    """A file of this folder as text."""
+    return (_HERE / name).read_text(encoding="utf-8")

@@ -22,6 +22,8 @@ const makeStage = (byId, layers, calm) => {
     byId("over").parentElement.hidden = !isOver();
     handle.hidden = state.mode !== "wipe";
     stage.dataset.shown = isOver() ? names[1] : names[0];
+    const scales = (state.mode === "wipe" ? names : [stage.dataset.shown]).map(layers.scaleOf);
+    for (const legend of stage.querySelectorAll("[data-scale]")) legend.hidden = !scales.includes(legend.dataset.scale);
   }
   function draw(frame, slice) {
     if (state.mode === "all") return [];
@@ -90,5 +92,5 @@ const makeStage = (byId, layers, calm) => {
     handle.addEventListener("keydown", onKey);
     choose(first, second);
   }
-  return { state, setMode, setWipe, choose, swap, draw, taken, wire };
+  return { state, setMode, swap, draw, taken, wire };
 };

@@ -1,6 +1,6 @@
 // The walk through a study: start, readings in this reader's order, end.
 const byId = (id) => document.getElementById(id);
-const study = JSON.parse(byId("study").textContent);
+const study = JSON.parse(byId("data").textContent);
 const store = makeStore(study);
 const viewer = makeViewer();
 const panel = makePanel(study, byId("panel"), { onScore: scored });

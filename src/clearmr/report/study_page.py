@@ -4,29 +4,19 @@ It holds the random tokens of the design, each reader's order, the items, and th
 a case or a file, no hash, date, command or version: two studies that differ in names alone have the same page.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from string import Template
 from typing import Any
 
 from clearmr.errors import InputError
+from clearmr.report.shell import read, shell
 from clearmr.report.study_design import Design
 from clearmr.report.tables import text
 
-_HERE = Path(__file__).parent
 _SCRIPTS = ("study_store.js", "study_viewer.js", "study_panel.js", "study.js")
 MOST_BYTES = 400_000_000  # browsers refuse texts not much larger
 
-Blocks = Mapping[str, str]  # token -> its pictures as JSON text
-
-
-def block(picture: Mapping[str, Any]) -> str:
-    """What `study_pictures.encode` gives for one picture, as JSON that is safe in the page."""
-    plain = json.dumps(picture, separators=(",", ":"), allow_nan=False)
-    return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+Blocks = Mapping[str, str]  # token -> what `study_pictures.encode` gives for it, by `shell.json_block`
 
 
 def check_size(blocks: Iterable[str], *, most: int = MOST_BYTES) -> int:
@@ -40,16 +30,9 @@ def check_size(blocks: Iterable[str], *, most: int = MOST_BYTES) -> int:
 
 def pieces(design: Design, blocks: Blocks, *, title: str, series: bool) -> Iterable[str]:
     """The page's text in pieces. `series`: some picture has frames to play."""
-    style, script = _read("study.css"), '(() => {\n"use strict";\n' + "\n".join(map(_read, _SCRIPTS)) + "})();\n"
-    whole = Template(_read("study.html")).substitute(
-        policy=_policy(style, script),
-        style=style,
-        script=script,
-        title=text(title),
-        greys=_greys(),
-        study=block(_study(design, series)),
-        pictures="\0",
-    )
+    script = '(() => {\n"use strict";\n' + "\n".join(map(read, _SCRIPTS)) + "})();\n"
+    body = Template(read("study.html")).substitute(title=text(title), greys=_greys(), pictures="\0")
+    whole = shell(title, body, style=read("study.css"), script=script, data=_study(design, series))
     before, after = whole.split("\0")
     yield before
     for picture in design.pictures:
@@ -66,21 +49,6 @@ def _study(design: Design, series: bool) -> dict[str, Any]:
         "items": [vars(item) for item in design.items],
         "orders": [[{"id": r.id, "pictures": r.pictures} for r in order] for order in design.orders],
     }
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing may be loaded or sent; only this very style and this very script may run."""
-    style_hash, script_hash = (
-        f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'" for code in (style, script)
-    )
-    return (
-        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
-        "connect-src 'none'; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _greys(steps: int = 11) -> str:

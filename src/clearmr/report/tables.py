@@ -6,13 +6,13 @@ from typing import Any
 
 from clearmr.report.words import number
 
-_PROPER = {"psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "sha256": "SHA-256", "input sha256": "input SHA-256"}
+_PROPER = {"psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "snr": "SNR", "sd": "SD", "sha256": "SHA-256"}
 
 
 def text(value: Any) -> str:
-    """`value` as HTML text: numbers with four digits, lists with commas, everything escaped."""
+    """`value` as HTML text: numbers with four digits, lists with commas, lists inside in brackets; escaped."""
     if isinstance(value, list | tuple):
-        return ", ".join(text(item) for item in value)
+        return ", ".join(f"({text(item)})" if isinstance(item, list | tuple) else text(item) for item in value)
     if isinstance(value, Mapping):
         return "; ".join(f"{text(label(key))} {text(item)}" for key, item in value.items())
     return html.escape(number(value), quote=True)
@@ -20,8 +20,7 @@ def text(value: Any) -> str:
 
 def label(name: Any) -> str:
     """A key of results.json as words, not yet escaped."""
-    words = str(name).replace("_", " ").strip()
-    return _PROPER.get(words, words)
+    return " ".join(_PROPER.get(word, word) for word in str(name).replace("_", " ").split())
 
 
 def items(sentences: Iterable[str]) -> str:

@@ -75,10 +75,10 @@ const makeZoom = (viewer, said) => {
     if (!marked.isConnected) frame.append(marked);
     for (const [side, share] of [["left", box.x], ["top", box.y], ["width", box.w], ["height", box.h]]) marked.style[side] = percent(share);
   }
-  function listen(frame, { taken = () => false, clicked = () => {} } = {}) {
+  function listen(frame, { taken, clicked }) {
     frame.addEventListener("wheel", onWheel, { passive: false });
     frame.addEventListener("pointerdown", (event) => onDown(event, taken, clicked));
     frame.addEventListener("dblclick", reset);
   }
-  return { at, set, about, pan, reset, listen, place };
+  return { at, about, pan, reset, listen, place };
 };
