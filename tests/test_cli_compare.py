@@ -191,7 +191,7 @@ def test_images_of_other_tools(tmp_path: Path, files: tuple[Path, Path], ran: li
     assert list(rows) == ["noisy", "bm4d", "a b", "x3"] and rows["a b"]["psnr"] is None  # it is the reference
     assert rows["a b"]["removed_sd"] == pytest.approx(1.0, abs=0.05) and rows["a b"].get("seconds") is None
     assert "* x3: x3 has about 3 times the signal of the input: is it in the same unit?" in said.out
-    assert order_of(said.out) == ["noisy", "a b", "bm4d", "x3"] and "| inf |" in said.out
+    assert order_of(said.out) == ["noisy", "a b", "bm4d", "x3"] and "| **inf** |" in said.out
     assert "* cut left out: expected an image of the noisy image's shape (2, 1, 40, 36)" in said.out
     assert (tmp_path / "c" / "images" / "a-b.npz").exists()
 
@@ -265,7 +265,7 @@ def test_in_a_mask(tmp_path: Path, files: tuple[Path, Path], ran: list[str]) -> 
         (["{n}", "-o", "{o}", "--image", "noisy={n}"], "noisy twice"),
         (["{n}", "-o", "{o}", "--format", "png"], "--format"),
         (["{n}", "-o", "{o}", "--budget", "soon"], "soon"),
-        (["{n}", "-o", "{o}", "--timeout", "0s"], "--budget"),
+        (["{n}", "-o", "{o}", "--timeout", "0s"], "--timeout"),
         (["{n}", "-o", "{o}", "--mask", "{n}"], "--reference"),
         (["{n}", "-o", "{o}", "--reference", "{s}"], "shape"),
         (["{n}", "-o", "{o}", "--reference", "none.npz"], "none.npz"),

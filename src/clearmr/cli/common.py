@@ -27,6 +27,14 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0: all cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr: no progress bar, summary, warnings.")]
+Mask = Annotated[Path | None, typer.Option(help="Where to judge: nonzero voxels of this image.")]
+GMap = Annotated[Path | None, typer.Option(help="g-factor map of an image.")]
+NoiseSd = Annotated[
+    str | None,
+    typer.Option(help="SD of each of real and imaginary (also of a magnitude): a number for g = 1, or a map."),
+]
+NoiseScan = Annotated[Path | None, typer.Option(help="Raw file with the noise lines.")]
+EstimateNoise = Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise of the data.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 SLOWEST = 300.0  # seconds between two steps from which the bar still tells the time left
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -22,7 +22,7 @@ def run(
     inputs: Annotated[list[Path], typer.Argument(help="Raw scan or image; several are repeats of one subject.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder: table.md, compare.html, compare.json, images/.")],
     reference: Annotated[Path | None, typer.Option(help="The image taken for true, in the unit of the input.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Where to judge: nonzero voxels of this image.")] = None,
+    mask: common.Mask = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="NAME or NAME=MODEL, instead of all that need no hours; all: those too. May be repeated."),
@@ -31,13 +31,10 @@ def run(
     image: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE: what another tool made of the input. May be repeated.")
     ] = None,
-    gmap: Annotated[Path | None, typer.Option(help="g-factor map of an image.")] = None,
-    noise_sd: Annotated[
-        str | None,
-        typer.Option(help="SD of each of real and imaginary (also of a magnitude): a number for g = 1, or a map."),
-    ] = None,
-    noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines.")] = None,
-    estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise of the data.")] = False,
+    gmap: common.GMap = None,
+    noise_sd: common.NoiseSd = None,
+    noise_scan: common.NoiseScan = None,
+    estimate_noise: common.EstimateNoise = False,
     budget: Annotated[str, typer.Option(help="deformed2self: stop by then with the best so far, as 2m, 1h.")] = BUDGET,
     timeout: Annotated[
         str | None, typer.Option(help="Leave out whoever takes longer than this in all, as 30m, 2h.")
@@ -65,7 +62,7 @@ def run(
     """
     from clearmr.cli import compare_folder
 
-    budget_s, limit = denoise_series.seconds_of(budget), denoise_series.seconds_of(timeout)
+    budget_s, limit = denoise_series.seconds_of(budget), denoise_series.seconds_of(timeout, "--timeout")
     methods, left_out = compare_entrants.of_methods(method or [], also or [], budget_s=budget_s or 0.0)
     entrants = compare_entrants.together(methods, compare_entrants.of_images(image or []))
     options = {"gmap": gmap, "noise_sd": noise_sd, "noise_scan": noise_scan, "estimate_noise": estimate_noise}

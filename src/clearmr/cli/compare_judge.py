@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clearmr import evaluate, road
-from clearmr.cli import compare_run
+from clearmr.cli import compare_run, results
 from clearmr.denoiser import Denoiser, Progress, no_progress
 from clearmr.errors import InputError
 from clearmr.evaluate.trust import trust
@@ -78,16 +78,10 @@ def _trust(
     noisy: SnrImage, image: SnrImage, denoiser: Denoiser | None, seed: int, progress: Progress
 ) -> list[dict[str, Any]]:
     """Every check with its verdict, worst first. A method that learns for long is not run again for them."""
-    again = None if denoiser is None or _slow(denoiser) else denoiser
+    again = None if denoiser is None or results.takes_long(denoiser) else denoiser
     card = getattr(denoiser, "card", {})
     checks = trust(noisy, image, denoiser=again, card=card, seed=seed, progress=progress)
     return [check.as_dict() for check in checks]
-
-
-def _slow(denoiser: Denoiser) -> bool:
-    """Whether it learns from the image itself, so that a further run costs as much as the first."""
-    inner = getattr(denoiser, "baseline", denoiser)
-    return any(hasattr(inner, mark) for mark in ("budget_s", "iterations", "of_repeats"))
 
 
 def _of_trust(checks: Sequence[dict[str, Any]]) -> dict[str, Any]:

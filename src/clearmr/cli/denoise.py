@@ -44,13 +44,10 @@ def run(
     along: Annotated[
         str, typer.Option(help="Neighbours to learn a voxel from: time, depth, volume (all three axes), none or auto.")
     ] = "auto",
-    gmap: Annotated[Path | None, typer.Option(help="g-factor map of an image.")] = None,
-    noise_sd: Annotated[
-        str | None,
-        typer.Option(help="SD of each of real and imaginary (also of a magnitude): a number for g = 1, or a map."),
-    ] = None,
-    noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines.")] = None,
-    estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise of the data.")] = False,
+    gmap: common.GMap = None,
+    noise_sd: common.NoiseSd = None,
+    noise_scan: common.NoiseScan = None,
+    estimate_noise: common.EstimateNoise = False,
     keep_complex: Annotated[
         bool, typer.Option("--complex", help="NIfTI with both parts instead of magnitude.")
     ] = False,

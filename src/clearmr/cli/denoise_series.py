@@ -20,7 +20,7 @@ NUMBER = r"(\d+(?:\.\d+)?)"
 TIME = re.compile(rf"(?:{NUMBER}h)?(?:{NUMBER}m(?:in)?)?(?:{NUMBER}s?)?")
 
 
-def seconds_of(budget: str | None) -> float | None:
+def seconds_of(budget: str | None, option: str = "--budget") -> float | None:
     """Seconds in a text like 2m, 90s, 1h, 1h30m or 90; None stays None. Raises InputError for anything else."""
     if budget is None:
         return None
@@ -28,7 +28,7 @@ def seconds_of(budget: str | None) -> float | None:
     hours, minutes, rest = (float(part or 0) for part in (parts.groups() if parts else (None,) * 3))
     seconds = 3600 * hours + 60 * minutes + rest
     if not 0 < seconds < math.inf:
-        raise InputError("--budget as a time of more than 0", budget or "nothing", "write for example 2m, 90s or 1h")
+        raise InputError(f"{option} as a time of more than 0", budget or "nothing", "write for example 2m, 90s or 1h")
     return seconds
 
 

@@ -21,7 +21,7 @@ def run(
     reference: Annotated[Path | None, typer.Option(help="The image taken for true.")] = None,
     test: Annotated[list[Path] | None, typer.Option(help="Image to judge; more may follow it.")] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="Further images to judge.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Where to judge: nonzero voxels of this image.")] = None,
+    mask: common.Mask = None,
     tissues: Annotated[
         bool, typer.Option("--tissues", help="Segment CSF, grey and white matter of each (DIPY); Dice and volumes.")
     ] = False,

@@ -19,8 +19,8 @@ EXAMPLE = "clearmr recon scan.h5 -o image.nii.gz"
 def run(
     raw: Annotated[Path, typer.Argument(help="MRD/ISMRMRD (file or stream) or Siemens twix.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Image in SNR units: .npz, .nii.gz or .h5.")],
-    noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines.")] = None,
-    estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise from the data.")] = False,
+    noise_scan: common.NoiseScan = None,
+    estimate_noise: common.EstimateNoise = False,
     keep_complex: Annotated[
         bool, typer.Option("--complex", help="NIfTI with both parts instead of magnitude.")
     ] = False,

@@ -19,7 +19,7 @@ def run(
     inputs: Annotated[list[Path], typer.Argument(help="Raw scans, clean images, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the corpus.")],
     noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines of all raw scans.")] = None,
-    estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise from the data.")] = False,
+    estimate_noise: common.EstimateNoise = False,
     noise_sd: Annotated[float | None, typer.Option(help="Noise SD of each of real and imaginary of images.")] = None,
     subject: Annotated[str | None, typer.Option(help="Whose they all are; else by sub-XX or the file's name.")] = None,
     device: common.Device = "auto",

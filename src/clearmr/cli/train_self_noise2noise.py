@@ -34,7 +34,7 @@ def run(
         Path | None, typer.Option(help="Folder that keeps the split scans, to be shared by runs; else RUN/pairs.")
     ] = None,
     noise_scan: Annotated[Path | None, typer.Option(help="Raw file with the noise lines of all scans.")] = None,
-    estimate_noise: Annotated[bool, typer.Option("--estimate-noise", help="Estimate the noise from the data.")] = False,
+    estimate_noise: common.EstimateNoise = False,
     name: train_inputs.Name = "model",
     resume: train_inputs.Resume = False,
     devices: train_inputs.Devices = 1,
