@@ -40,9 +40,9 @@ ORDER = (
     "noisy", "bm3d", "joint", "d2s", "d2s-without-single", "d2s-without-registration", "self2self", "bm4d", "scratch",
     "dip", "noise2void", "nlm", "asm",
 )  # fmt: skip
-# Chosen on the phantom of seed 1 before it had a point spread, with Gaussian noise. DIP: best after 500 steps at 15 % (26.30 dB) and 400 at 25 %
-# (24.33), 26.22 and 24.14 after 450. S2S at 20 %: 24.17, 24.92, 25.29 dB after 500, 1000, 1500 steps, the last 250 of
-# them worth 0.07; its own default of 4000 at full scale.
+# Chosen on the phantom of seed 1, before it had a point spread, with Gaussian noise. DIP: best after 500 steps at 15 %
+# (26.30 dB) and 400 at 25 % (24.33), 26.22 and 24.14 after 450. S2S at 20 %: 24.17, 24.92, 25.29 dB after 500, 1000,
+# 1500 steps, the last 250 of them worth 0.07; its own default of 4000 at full scale.
 DIP_STEPS, S2S_STEPS, N2V_STEPS = 450, 2000, 1000
 
 
