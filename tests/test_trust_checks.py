@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearmr.evaluate import structure, trust_noise, trust_removed, trust_runs, trust_signal
+from clearmr.evaluate import lesion, structure, trust_noise, trust_removed, trust_runs, trust_signal
 from clearmr.evaluate.checks import Check
 from clearmr.evaluate.noise_spectrum import NoiseSpectrum, noise_spectrum
 from clearmr.evaluate.rician import magnitude_variance, mean_magnitude
@@ -216,7 +216,7 @@ def test_three_frames_have_one_second_difference() -> None:
 
 
 def test_zeros_are_no_data() -> None:
-    here = np.broadcast_to(np.arange(128) % 7 > 0, (2, 1, 128, 128))
+    here = np.random.default_rng(3).random((2, 1, 128, 128)) > 0.03
     there = standard(unit_noise((2, 1, 128, 128)), used=here)
     zeroed = dataclasses.replace(there, before=np.where(here, there.before, 0))
     level, _ = trust_noise.noise_checks(zeroed)
@@ -381,6 +381,14 @@ def test_what_is_painted_is_what_two_draws_share(height: float, verdict: str) ->
 def test_lesions_that_grow_are_told() -> None:
     for keep, verdict in ((0.7, "caution"), (1.3, "caution"), (2.5, "fail")):
         assert tried(SIGNED + noise_of("real"), Known(SIGNED, keep))["lesion"].verdict == verdict
+
+
+def test_a_lesion_has_room_in_every_frame() -> None:
+    inside = torch.zeros(2, 1, 40, 40, dtype=torch.bool)
+    inside[0, 0, :, :20], inside[1, 0, :, 14:] = True, True
+    assert lesion.places(inside) == []
+    places = lesion.places(inside | (torch.arange(40) < 26))
+    assert places and max(x for _, _, x in places) < 26 - 3
 
 
 def test_an_error_at_edges_alone() -> None:
