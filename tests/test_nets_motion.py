@@ -73,9 +73,10 @@ def test_roughness_is_the_mean_squared_difference_of_neighbours() -> None:
     assert float(roughness(torch.zeros(1, 2, 1, 1))) == 0
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("shape", [(2, 5, 64, 63), (1, 1, 90, 90)])
-def test_dropout_zeroes_its_share_and_keeps_the_mean(shape: tuple[int, ...]) -> None:
-    image = torch.full(shape, 2.0).contiguous(memory_format=torch.channels_last).requires_grad_()
+def test_dropout_zeroes_its_share_and_keeps_the_mean(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+    image = torch.full(shape, 2.0).contiguous(memory_format=layout).requires_grad_()
     torch.manual_seed(3)
     out = dropped(image, 0.3)
     kept = out != 0

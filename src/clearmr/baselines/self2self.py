@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearmr.baselines import learned
+from clearmr.nets.blind import dropped
 from clearmr.scan import SnrImage
 
 PACKAGE = "torch"
@@ -50,15 +51,15 @@ class Self2Self(learned.Settings):
         padded, real = F.pad(noisy, room), F.pad(torch.ones_like(noisy), room)
 
         def seen() -> Tensor:
-            return real * self._kept(real, draw)
+            return real * (torch.rand(real.shape, generator=draw, device=real.device) >= self.drop)
 
-        def dropped(x: Tensor) -> Tensor:
-            return x * self._kept(x, draw) / (1 - self.drop)
+        def without_some(x: Tensor) -> Tensor:
+            return dropped(x, self.drop, draw)
 
         for _ in range(self.iterations):
             axes = [axis for axis in (2, 3) if float(torch.rand((), generator=draw, device=noisy.device)) < 0.5]
             shown = seen()
-            output = network(padded.flip(axes), shown.flip(axes), dropped)
+            output = network(padded.flip(axes), shown.flip(axes), without_some)
             hidden = (real - shown).flip(axes)
             loss = ((output - padded.flip(axes)).square() * hidden).sum() / hidden.sum().clamp_min(1)
             optimiser.zero_grad()
@@ -66,12 +67,8 @@ class Self2Self(learned.Settings):
             optimiser.step()
             step(loss)
         with torch.no_grad():
-            total = sum((network(padded, seen(), dropped) for _ in range(self.passes)), torch.zeros_like(padded))
+            total = sum((network(padded, seen(), without_some) for _ in range(self.passes)), torch.zeros_like(padded))
         return total[..., :height, :width] / self.passes
-
-    def _kept(self, x: Tensor, draw: torch.Generator) -> Tensor:
-        """Ones for what stays, zeros for a share of `drop`."""
-        return (torch.rand(x.shape, generator=draw, device=x.device) >= self.drop).to(x.dtype)
 
 
 def load() -> Self2Self:
