@@ -205,7 +205,7 @@ def test_a_measured_noise_level_is_told_from_an_estimate() -> None:
     [
         ({"sd": 0.95, "mean": 0.0, "kurtosis": 0.1}, "0.95 times the SD of the noise and looks like noise."),
         ({"sd": 0.5, "mean": 0.0, "kurtosis": 0.1}, "looks like noise, a part of which stayed"),
-        ({"sd": 1.3, "mean": 0.0, "kurtosis": 0.0}, "more than noise alone: look for anatomy"),
+        ({"sd": 1.06, "mean": 0.0, "kurtosis": 0.0}, "more than noise alone: look for anatomy"),
         ({"sd": 0.95, "mean": 0.2, "kurtosis": 0.0}, "its mean is +0.20 SD instead of 0"),
         ({"sd": 0.95, "mean": 0.0, "kurtosis": 3.0}, "its tails are not Gaussian"),
         ({"sd": float("nan")}, "14.7 (2.9 times)."),

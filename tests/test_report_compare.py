@@ -1,5 +1,7 @@
 """The page of a comparison: what stands on it, and that it works under a hand."""
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clearmr.report import compare, compare_table
 from clearmr.report.compare import Comparison
@@ -85,6 +88,16 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     whole = len(compare.render(comparison()).encode())
     page = compare.write(comparison(), tmp_path / "c.html", budget=8_000)
     assert page.stat().st_size < whole - 2000 and "compressed with loss" in page.read_text()
+
+
+def test_a_magnitude_of_another_tool_is_taken_from_the_magnitude() -> None:
+    both = comparison()
+    clean, turned = both.images["reference"](), np.exp(1j)
+    images = {"noisy": lambda: (clean + 10) * turned, "weak": lambda: clean}
+    one = Comparison(both.title, both.rows[:2], images, both.noise_sd)
+    sheet = compare._pictures(one, images["noisy"](), 10**6).data["layers"]["weak residual"]["sheets"][0]
+    codes = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet.split(",")[1]))))
+    assert set(np.unique(codes)) == {143}  # one noise SD, of -8 to 8
 
 
 def test_cells() -> None:

@@ -1,14 +1,20 @@
 """The page of a group: every scan with its verdict and figures, a page of each beside it, whole or not at all."""
 
+import base64
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clearmr.cli import main
 from clearmr.errors import InputError
 from clearmr.report import render, write_group
+from clearmr.report.group import thumbnails
+from clearmr.report.layers import layers
+from clearmr.report.pictures import Coding
 from test_report import Reader, make_results, save, text_of
 
 CHECKS = [
@@ -135,5 +141,14 @@ def test_an_uncertainty_map_is_a_pane_in_units_of_the_noise() -> None:
     results = make_results(uncertainty=np.full((1, 1, 1, 1), 0.5, np.float32))
     page = render(results)
     assert 'data-layer="uncertainty"' in page and "Uncertainty / noise SD" in page
+    left = layers(results, Coding())["uncertainty"].values
+    np.testing.assert_allclose(left, 0.5 / results.noise_sd, rtol=1e-6)
     with pytest.raises(InputError, match="uncertainty"):
         make_results(uncertainty=np.ones((1, 1, 5, 5), np.float32))
+
+
+def test_thumbnails_are_before_after_and_removed_in_the_shape_of_the_body() -> None:
+    uris = thumbnails(make_results(spacing=[8.0, 2.0, 1.0]), 48)
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))).astype(float) for uri in uris]
+    assert [picture.shape for picture in pictures] == [(48, 20), (48, 20), (48, 20, 3)]
+    assert pictures[0][:4].mean() > 3 * pictures[1][:4].mean()  # above the body there is noise, and then a tenth of it
