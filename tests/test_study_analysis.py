@@ -113,9 +113,9 @@ def test_missing_and_nothing_to_score_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_reading_is_the_median_of_what_can_be_one(tmp_path: Path) -> None:
-    of = design(3, repeat_share=0.0)
+    of = design(4, repeat_share=0.0)
     plain = answers(of, 1, lambda *_: 3)
-    plain["seconds"] = dict(zip((r.id for r in of.orders[0]), [10, 20.5, 60, -1, "5", 1e9], strict=True))
+    plain["seconds"] = dict(zip((r.id for r in of.orders[0]), [10, 20.5, 60, -1, -2, 0, "5", 1e9], strict=True))
     told = study_statistics.analyse(of, study_answers.read_answers([written(tmp_path / "r.json", plain)], of))
     assert told["answered"][0]["seconds"] == 20.5 and "20 s" in study_tables.markdown(told | {"warnings": []})
 
