@@ -286,7 +286,7 @@ def test_pointing_reads_the_values_of_every_pane_also_zoomed(still: Any) -> None
     still.mouse.move(box["x"] + 2, box["y"] + 2)
     said = value(still, "#readout")
     assert said.startswith(("x 20, y 20:", "x 19, y 19:"))
-    for word in ("noisy", "denoised", "reference", "removed", "g ", "uncertainty"):
+    for word in ("noisy", "denoised", "reference", "removed", "g-factor ", "uncertainty"):
         assert word in said
 
 

@@ -40,7 +40,7 @@ def layers(results: Results, coding: Coding) -> dict[str, Layer]:
     if results.reference is not None:
         given["reference"] = Layer(shown(coding.pick(results.reference)), "grey", grey, "reference")
     given["difference"] = Layer(removed, "difference", RESIDUAL, "removed", "σ")
-    given["gmap"] = Layer(gmap, "gmap", gmap_scale(gmap), "g")
+    given["gmap"] = Layer(gmap, "gmap", gmap_scale(gmap), "g-factor")
     if results.uncertainty is not None:
         left = in_noise_units(_whole_planes(coding.pick(four_axes(results.uncertainty)), noisy), noise_sd)
         given["uncertainty"] = Layer(left, "uncertainty", map_scale(left), "uncertainty", "σ")

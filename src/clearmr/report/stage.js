@@ -23,7 +23,10 @@ const makeStage = (byId, layers, calm) => {
     handle.hidden = state.mode !== "wipe";
     stage.dataset.shown = isOver() ? names[1] : names[0];
     const scales = (state.mode === "wipe" ? names : [stage.dataset.shown]).map(layers.scaleOf);
-    for (const legend of stage.querySelectorAll("[data-scale]")) legend.hidden = !scales.includes(legend.dataset.scale);
+    for (const legend of stage.querySelectorAll("[data-scale]")) {
+      legend.hidden = !scales.includes(legend.dataset.scale);
+      legend.style.order = scales.indexOf(legend.dataset.scale);
+    }
   }
   function draw(frame, slice) {
     if (state.mode === "all") return [];
