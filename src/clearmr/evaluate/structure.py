@@ -61,7 +61,7 @@ class _Band:
 
 
 def residual_pattern(standard: Standardised) -> Check:
-    """Power of z by frequency in the plane against the noise's; correlation of neighbours against the filters'."""
+    """Power of z by frequency in the plane against the noise's; covariance of neighbours against the filters'."""
     if not standard.spectrum.known:
         return not_run(PATTERN, TITLES[PATTERN], f"the noise is {standard.spectrum.source}: no pattern to compare with")
     if min(standard.used.shape[2:]) < 2 * BANDS:
@@ -79,7 +79,7 @@ def residual_pattern(standard: Standardised) -> Check:
     ]
     worst_band = max(bands, key=lambda band: band.removed / max(band.noise, 1e-9))
     said = f"structure beyond the noise makes {100 * share:.1f} % of the noise's power"
-    said += f", neighbours correlate by up to {max(found.values()):+.2f} (noise: {max(predicted.values()):+.2f})"
+    said += f", covariance of neighbours up to {max(found.values()):+.2f} of it (noise: {max(predicted.values()):+.2f})"
     rows = [{"low": b.low, "high": b.high, "removed": b.removed, "noise": b.noise} for b in bands]
     figures = {"share": share, "neighbours": found, "predicted": predicted, "bands": rows, "noise": _source(standard)}
     if share > 0:

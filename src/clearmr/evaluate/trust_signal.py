@@ -79,6 +79,6 @@ def model_range(noisy: SnrImage, card: Mapping[str, Any]) -> Check:
         return not_run(RANGE, TITLES[RANGE], "the denoiser has no card that says what it was trained on")
     outside = ranges.outside(noisy, card)
     found = {key: list(ranges.measured(key, noisy)) for key in known}
-    said = "; ".join(outside) if outside else f"{', '.join(known)} as in training"
+    said = "; ".join(outside) if outside else f"{', '.join(known)} as in training".replace("snr", "SNR")
     limits = {key: list(trained[key]) for key in known}
     return Check(RANGE, TITLES[RANGE], "caution" if outside else "pass", said, found, limits)
