@@ -98,6 +98,7 @@ def test_bad_repeats_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "--rounds" in refuse(first, second, *base, "--rounds", "0")
     assert "--subsets 2" in refuse(first, *base, "--subsets", "3")
     assert "one diffusion acquisition" in refuse(first, second, *base, "--subsets", "2")
+    assert "--subsets 2 or --register" in refuse(first, *base, "--subsets", "2", "--register")
     assert "--bvals" in refuse(first, *base, "--subsets", "2")
     assert "--subsets 2 with --bvals" in refuse(first, second, *base, "--bvals", first)
 
@@ -116,6 +117,7 @@ def test_register_takes_repeats_that_lie_apart(tmp_path: Path) -> None:
     assert isinstance(found, SnrImage)
     step = next(s for s in found.meta["steps"] if s["name"] == "denoise")
     assert step["registered"] and step["apart_mm"][0] < 0.5
+    assert step["registered_mm"][0] == pytest.approx(2.5, abs=0.3) and step["registered_degrees"][0] < 0.5
 
 
 def test_a_run_in_a_work_folder_goes_on(tmp_path: Path) -> None:
@@ -145,6 +147,8 @@ def test_two_sets_of_one_diffusion_series(tmp_path: Path) -> None:
     done(*base, "-o", tmp_path / "o.nii.gz", "--bvecs", vectors, "--keep-repeats")
     found = formats.load(tmp_path / "o.nii.gz")
     assert isinstance(found, SnrImage) and found.image.shape[0] == len(bvals)
+    step = next(s for s in found.meta["steps"] if s["name"] == "denoise")
+    assert step["apart_mm"] == [0.0] and set(step["rounds"][0]["motion_mm"]) == {0.0}
     assert (tmp_path / "o_repeat2.nii.gz").exists()
     vectors.write_text("0 1\n0 0\n0 0")
     assert "as many directions" in refused(tmp_path, *base, "-o", tmp_path / "p.nii.gz", "--bvecs", vectors)

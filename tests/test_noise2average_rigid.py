@@ -71,6 +71,14 @@ def test_motion_of_several_voxels_is_measured() -> None:
     assert found[0].plus(found[1], -1.0).distance == pytest.approx(np.hypot(2.5, 2.0), abs=0.2)
 
 
+@pytest.mark.parametrize("n", [8, 12, 20])
+def test_motion_of_a_slab_of_few_slices_is_measured(n: int) -> None:
+    whole, motion = blobs(48), Motion((0.0, 2.0, 0.0), (1.5, 0.0, 0.0))
+    slab, other = (v[24 - n // 2 : 24 + n // 2] for v in (whole, rigid.moved(whole, motion)))
+    found = alignment.apart([image(slab), image(other)], torch.ones(slab.shape)).motions[0]
+    np.testing.assert_allclose(found.vector(), motion.vector(), atol=0.2)
+
+
 def test_repeats_that_lie_apart_are_refused_with_the_number() -> None:
     volume = blobs(48)
     far = [image(volume), image(rigid.moved(volume, Motion((0.0, 2.0, 0.0))))]
@@ -96,6 +104,21 @@ def test_another_contrast_is_refused() -> None:
     with pytest.raises(InputError, match="one contrast"):
         alignment.refuse(pair, inner)
     alignment.refuse([image(blobs()), image(3 * blobs() + 1)], inner)
+
+
+def test_repeats_that_differ_by_more_than_motion_are_told() -> None:
+    volume, inside = blobs(48), torch.zeros(48, 48, 48)
+    inside[8:40, 8:40, 8:40] = 1
+    noisy = (
+        3 * rigid.moved(volume, Motion((0.3, 0.2, 0.0)))
+        + 0.3 * torch.randn(volume.shape, generator=torch.Generator().manual_seed(0))
+        + 2
+    )
+    other = 0.5 * volume + blobs(48, seed=1)
+    same, different = (alignment.apart([image(volume), image(v)], inside) for v in (noisy, other))
+    assert alignment.warnings(same) == []
+    (said,) = alignment.warnings(different)
+    assert f"repeats 1 and 2 have a correlation of {different.alike[0]:.2f}" in said and "distortion" in said
 
 
 def test_dipy_registers_what_lay_apart() -> None:

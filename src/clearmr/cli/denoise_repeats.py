@@ -54,6 +54,8 @@ def check(denoiser: "Denoiser", inputs: Sequence[Path], asked: Asked) -> None:
         raise InputError("--subsets 2", str(asked.subsets), "one acquisition makes two sets")
     if asked.subsets and len(inputs) > 1:
         raise InputError("one diffusion acquisition with --subsets 2", f"{len(inputs)} inputs", "give one of them")
+    if asked.subsets and asked.register:
+        raise InputError("--subsets 2 or --register", "both", "two sets of one acquisition lie on one another")
     if not asked.subsets and (asked.bvals or asked.bvecs):
         raise InputError("--subsets 2 with --bvals and --bvecs", "them alone", "repeats need no directions")
     if not asked.subsets and len(inputs) < 2:
@@ -80,7 +82,10 @@ def run(
     mask = None if asked.mask is None else _mask(asked.mask)
     if asked.subsets:
         images = _sets(images[0], inputs[0], asked, mask, seed=told.seed)
-    told = dataclasses.replace(told, rounds=asked.rounds, register=asked.register, work=asked.work, resume=asked.resume)
+    told = dataclasses.replace(
+        told, rounds=asked.rounds, register=asked.register, still=bool(asked.subsets), work=asked.work,
+        resume=asked.resume,
+    )  # fmt: skip
     outcome = told.of_repeats(images, mask=mask)
     return outcome.noisy, outcome.average, outcome.each
 

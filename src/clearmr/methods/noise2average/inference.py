@@ -14,11 +14,12 @@ from clearmr.denoiser import Denoiser
 from clearmr.errors import InputError
 from clearmr.evaluate.rician import is_rician
 from clearmr.methods import keeping
-from clearmr.methods.noise2average import alignment, known_noise, masks, published
+from clearmr.methods.noise2average import alignment, known_noise, masks, noise, published
 from clearmr.methods.noise2average.config import Noise2AverageConfig
 from clearmr.methods.noise2average.course import Course, State
 from clearmr.methods.noise2average.pairs import Repeat
 from clearmr.methods.noise2average.readings import Reading, Residual, Told
+from clearmr.methods.noise2average.rigid import Motion
 from clearmr.scan import SnrImage
 
 METHOD = "noise2average"
@@ -45,6 +46,7 @@ class Noise2Average(keeping.Options):
 
     prior, net   the network told of the noise that "given" begins at, or the trained one of another kind
     rounds       None: as the settings have it;  register: rigidly, before;  seed: of all that is drawn
+    still        repeats of one acquisition, as two sets are: no motion is looked for
     work, resume a folder that keeps the state after each round, and whether to go on there
     batch        is not looked at
     """
@@ -58,6 +60,7 @@ class Noise2Average(keeping.Options):
     seed: int = 0
     rounds: int | None = None
     register: bool = False
+    still: bool = False
     work: Path | None = None
     resume: bool = False
 
@@ -83,13 +86,18 @@ class Noise2Average(keeping.Options):
         """
         began = time.monotonic()
         images, warnings = checked(images)
-        weight, how = masks.mask_for(images, mask)
+        found: Sequence[Motion] = ()
         if self.register:
-            images, _ = alignment.registered(images)
-        apart = alignment.refuse(images, weight).motions
+            images, found = alignment.registered(images)
+        weight, how = masks.mask_for(images, mask)
+        measured = alignment.still(len(images)) if self.still else alignment.refuse(images, weight)
+        apart, warnings = measured.motions, [*warnings, *alignment.warnings(measured)]
+        images = noise.raised(images, weight, measured)
         repeats = [Repeat(image.image.float(), image.noise_sd.float()) for image in images]
         state = self._run(repeats, weight, images[0])
         step = self._step() | {"mask": how, "registered": self.register, "repeats": len(images)}
+        if self.register:
+            step |= {"registered_mm": [m.distance for m in found], "registered_degrees": [m.angle for m in found]}
         step |= {"apart_mm": [m.distance for m in apart], "apart_degrees": [m.angle for m in apart]}
         step |= {"rounds": list(state.rounds), "seconds": round(time.monotonic() - began, 2)}
         made = zip(images, state.each, strict=True)
@@ -123,7 +131,8 @@ class Noise2Average(keeping.Options):
         asked = self.config.tuning.tile if any(self.config.tuning.tile) else self.config.tuning.block
         z, y, x = (min(n, max(SMALLEST, side)) for n in asked)
         tuning = dataclasses.replace(self.config.tuning, tile=(z, y, x), flip_axis=left_right(image))
-        return dataclasses.replace(self.config, tuning=tuning, rounds=self.rounds or self.config.rounds)
+        known = dataclasses.replace(self.config.known, half_way=self.config.known.half_way and not self.still)
+        return dataclasses.replace(self.config, tuning=tuning, known=known, rounds=self.rounds or self.config.rounds)
 
     def _reading(self) -> Reading:
         if self.config.net.kind == "given":

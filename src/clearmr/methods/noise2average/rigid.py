@@ -88,14 +88,15 @@ def measured(
 
     Least squares by Gauss and Newton inside the mask, brightness fitted along (gain and offset), from coarse to fine.
     levels: SD of the blur in voxels, and every how manieth voxel is looked at; the blur keeps noise from counting.
+    Along an axis of few voxels every one is, and the blur is less in proportion.
     """
     motions = [Motion() for _ in volumes]
     for blur, step in levels:
-        if min(volumes[0].shape) < 8 * step:
-            continue
-        coarse = (slice(None, None, step),) * 3
-        smooth = [torch.from_numpy(gaussian_filter(v.double().numpy(), blur)[coarse].copy()) for v in volumes]
-        z, y, x = (s * step for s in spacing)
+        steps = [step if n >= 8 * step else 1 for n in volumes[0].shape]
+        coarse = tuple(slice(None, None, k) for k in steps)
+        blurs = [blur * k / step for k in steps]
+        smooth = [torch.from_numpy(gaussian_filter(v.double().numpy(), blurs)[coarse].copy()) for v in volumes]
+        z, y, x = (s * k for s, k in zip(spacing, steps, strict=True))
         for _ in range(turns):
             motions = _nearer(smooth, motions, mask[coarse], (z, y, x))
     return tuple(motions)

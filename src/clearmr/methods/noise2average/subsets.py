@@ -28,8 +28,8 @@ def sets_of(
 ) -> tuple[SnrImage, SnrImage]:  # fmt: skip
     """All volumes of (volume, z, y, x) twice, from the tensor of either half; zeros outside the mask.
 
-    noise_sd is what a fit by least squares of the logarithms leaves, for signals of one size: white matter has a little
-    more. Raises InputError for complex images, fewer than 12 directions, and where DIPY is absent.
+    noise_sd: of every voxel, as the weighted fit passes the noise on (`noise_left`). Raises InputError for complex
+    images, fewer than 12 directions, and where DIPY is absent.
     """
     if image.is_complex:
         raise InputError("magnitudes of a diffusion series", "a complex image", "give its magnitude")
@@ -44,9 +44,9 @@ def split(bvals: np.ndarray, bvecs: np.ndarray, *, seed: int = 0) -> tuple[np.nd
 
     Raises InputError where there are too few directions, or no volume without weighting.
     """
-    plain, weighted = (np.flatnonzero(part) for part in (bvals < diffusion.B0, bvals >= diffusion.B0))
+    plain, weighted = (np.flatnonzero(part) for part in (bvals <= diffusion.B0, bvals > diffusion.B0))
     if not len(plain):
-        raise InputError("a volume without diffusion weighting (b under 50)", "none", "give the whole acquisition")
+        raise InputError("a volume without diffusion weighting (b up to 50)", "none", "give the whole acquisition")
     if len(weighted) < 2 * LEAST_DIRECTIONS:
         found = f"{len(weighted)} volumes with diffusion weighting"
         raise InputError(f"{2 * LEAST_DIRECTIONS} directions or more for two sets", found, "give repeats instead")
@@ -73,6 +73,25 @@ def noise_factors(bvals: np.ndarray, bvecs: np.ndarray, half: Sequence[int] | np
     return np.sqrt(np.einsum("vi,ij,vj->v", design, inverse, design))
 
 
+def noise_left(
+    signal: Float[np.ndarray, "volume voxel"], noise_sd: Float[np.ndarray, "volume voxel"], bvals: np.ndarray,
+    bvecs: np.ndarray, half: np.ndarray,
+) -> Float[np.ndarray, "volume voxel"]:  # fmt: skip
+    """Noise SD of synthesised signals over that of measured ones, for a fit to `half` weighted by squared signals.
+
+    S_v sqrt(d_v (D' S^2 D)^-1 d_v'), D the rows d of the half: the root of the leverage (Basser et al. 1994).
+    """
+    design = _design(bvals, bvecs)
+    # Below the noise a logarithm tells nothing of the signal.
+    safe = np.maximum(signal, np.maximum(noise_sd, 1e-3 * signal.max(0))).astype(np.float64)
+    safe = np.maximum(safe, 1e-20)
+    safe = safe / safe.max(0)
+    products = np.einsum("vi,vj->vij", design, design).reshape(len(design), -1)
+    size = design.shape[1]
+    inverse = np.linalg.inv((np.square(safe[half]).T @ products[half]).reshape(-1, size, size))
+    return (safe * np.sqrt(products @ inverse.reshape(-1, size * size).T)).astype(np.float32)
+
+
 def _design(bvals: np.ndarray, bvecs: np.ndarray) -> np.ndarray:
     """ln S = ln S0 - b g' D g, b in units of its largest."""
     b = bvals / max(float(bvals.max()), 1e-12)
@@ -84,10 +103,12 @@ def _synthesised(
     image: SnrImage, bvals: np.ndarray, bvecs: np.ndarray, half: np.ndarray, weight: Tensor
 ) -> SnrImage:  # fmt: skip
     maps = diffusion.fit_dti(image.image[half], bvals[half], bvecs[half], weight)
-    values = torch.as_tensor(np.asarray(diffusion.synthesised(maps, bvals, bvecs), dtype=np.float32))
-    factors = torch.from_numpy(noise_factors(bvals, bvecs, half).astype(np.float32)).view(-1, 1, 1, 1)
-    step = {"name": "synthesise", "from volumes": [int(k) for k in half], "noise factors": factors.flatten().tolist()}
+    values = np.asarray(diffusion.synthesised(maps, bvals, bvecs), dtype=np.float32)
+    inside, told = weight.numpy() > 0, image.noise_sd.float().expand(values.shape)
+    factors = np.ones_like(values)
+    factors[:, inside] = noise_left(values[:, inside], told[:, inside].numpy(), bvals, bvecs, half)
+    step = {"name": "synthesise", "from volumes": [int(k) for k in half]}
+    step |= {"noise factors": np.median(factors[:, inside], axis=1).tolist()}
     meta = {**image.meta, "steps": [*image.meta.get("steps", []), step]}
-    return dataclasses.replace(
-        image, image=values.clamp_min(0) * (weight > 0), noise_sd=image.noise_sd.float() * factors, meta=meta
-    )
+    image_values = torch.from_numpy(values).clamp_min(0) * (weight > 0)
+    return dataclasses.replace(image, image=image_values, noise_sd=told * torch.from_numpy(factors), meta=meta)
