@@ -126,6 +126,8 @@ def test_nothing_is_learned_where_there_is_no_weight() -> None:
     config = FineTuning(block=(12, 12, 12), epochs=80, learning_rate=0.1, flips=False)
     one, other = (fine_tuned(Gain(), [Case(x, t, weight)], config, seed=0).net for t in (2 * x, wrong))
     assert float(one.value) == float(other.value) == pytest.approx(2.0, abs=0.2)  # type: ignore[arg-type]
+    two = fine_tuning.weighted_error(torch.ones(1, 2, 3, 3, 3), torch.zeros(1, 2, 3, 3, 3), torch.ones(1, 3, 3, 3))
+    assert float(two) == 1
     half = fine_tuning.weighted_error(x[None], torch.zeros_like(x)[None], weight[None])
     assert float(half) == pytest.approx(float(x[..., :6].square().mean()), rel=1e-5)
 
@@ -195,6 +197,54 @@ def test_what_is_made_fresh_is_learned_and_the_same_seed_gives_the_same_bits() -
     nets = [fine_tuned(Gain(), [case()], config, seed=s, fresh=fresh).net for s in (4, 4, 5)]
     assert float(nets[0].value) == pytest.approx(3.0, abs=0.2)  # type: ignore[arg-type]
     assert torch.equal(nets[0].value, nets[1].value) and not torch.equal(nets[0].value, nets[2].value)  # type: ignore[arg-type]
+
+
+def test_what_is_kept_is_the_running_mean_of_the_weights() -> None:
+    config = FineTuning(block=(12, 12, 12), epochs=1, flips=False, learning_rate=0.1)
+    averaged = FineTuning(block=(12, 12, 12), epochs=1, flips=False, learning_rate=0.1, average_decay=0.9)
+    last, mean = (float(fine_tuned(Gain(), [case()], c, seed=0).net.value.detach()) for c in (config, averaged))  # type: ignore[arg-type]
+    assert mean == pytest.approx(0.9 * last) and last > 0  # after one step a tenth of what was
+
+
+def test_statistics_of_a_batch_norm_are_kept_with_the_weights() -> None:
+    class Normed(Gain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm3d(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(self.norm(x))
+
+    shifted = Case(5 + volume(), volume(), torch.ones(12, 12, 12))
+    tuned = fine_tuned(Normed(), [shifted], FineTuning(block=(6, 6, 6), epochs=2), seed=0)
+    assert float(tuned.net.norm.running_mean) > 3  # type: ignore[arg-type, union-attr]
+
+
+def test_validation_is_of_all_held_out_voxels_by_their_weight_and_the_same_at_each_epoch() -> None:
+    x = volume()
+    target, weight = x.clone(), torch.ones(12, 12, 12)
+    target[..., 6:], weight[..., 6:] = 9 * x[..., 6:], 0.1
+    config = FineTuning(block=(6, 6, 6), epochs=3, learning_rate=0.0, validation=0.5)
+
+    def fresh(x: Tensor, t: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        return x, t + 0.01 * torch.randn(t.shape, generator=g)
+
+    found = fine_tuned(Gain(), [Case(x, target, weight)], config, seed=2, fresh=fresh).validation
+    held = torch.zeros(12, 12, 12)
+    for box in blocks.split_blocks(blocks.blocks_of(weight, config.block), 0.5, 2)[1]:
+        held[box] = weight[box]
+    expected = fine_tuning.weighted_error(torch.zeros_like(target)[None], target[None], held[None])
+    assert len(set(found)) == 1 and found[0] == pytest.approx(float(expected), rel=0.01)
+
+
+def test_a_batch_that_is_not_full_is_learned_from_too() -> None:
+    n = [0]
+
+    def tick() -> None:
+        n[0] += 1
+
+    fine_tuned(Gain(), [case()], FineTuning(block=(6, 6, 6), epochs=1, flips=False, batch=4), seed=0, tick=tick)
+    assert n[0] == 2  # of six blocks
 
 
 def test_patience_and_time_stop_it() -> None:

@@ -84,6 +84,8 @@ def test_repeats_that_lie_apart_are_refused_with_the_number() -> None:
     far = [image(volume), image(rigid.moved(volume, Motion((0.0, 2.0, 0.0))))]
     with pytest.raises(InputError, match=r"repeat 2 moved by (1\.9|2\.0)\d mm.*--register"):
         alignment.refuse(far, torch.ones(volume.shape))
+    with pytest.raises(InputError, match=r"; align them with your own tool$"):
+        alignment.refuse(far, torch.ones(volume.shape), tried=True)
     turned = [image(volume), image(rigid.moved(volume, Motion(rotation=(0.0, 0.0, 2.5))))]
     with pytest.raises(InputError, match=r"turned by 2\.\d+ degrees"):
         alignment.refuse(turned, torch.ones(volume.shape))
@@ -124,10 +126,11 @@ def test_repeats_that_differ_by_more_than_motion_are_told() -> None:
 def test_dipy_registers_what_lay_apart() -> None:
     pytest.importorskip("dipy")
     volume = blobs(48)
-    other = rigid.moved(volume, Motion((2.0, -1.5, 1.0), (4.0, -3.0, 2.0)))
+    other = rigid.moved(volume, Motion((4.0, -3.0, 2.0), (8.0, -6.0, 4.0)))
     pair = [image(volume), dataclasses.replace(image(other), meta={"steps": [{"name": "before"}]})]
     before = alignment.apart(pair, torch.ones(volume.shape)).motions[0]
     there, motions = alignment.registered(pair)
     left = alignment.apart(there, torch.ones(volume.shape)).motions[0]
-    assert before.distance > 2 and left.distance < 0.3 and left.angle < 0.5
+    assert before.distance > 4 and left.distance < 0.3 and left.angle < 0.5
+    assert float((there[1].image[0] - volume)[8:40, 8:40, 8:40].std()) < 0.02  # 0.65 before
     assert motions[0].distance > 1 and [s["name"] for s in there[1].meta["steps"]] == ["before", "register"]

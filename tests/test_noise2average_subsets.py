@@ -79,6 +79,22 @@ def test_the_noise_of_aligned_fibres_is_told_voxel_by_voxel() -> None:
         np.testing.assert_allclose(found.numpy(), 1, atol=0.06)
 
 
+def test_where_there_is_no_signal_there_is_no_more_noise() -> None:
+    bvals, bvecs = acquisition()
+    signals = np.stack([np.where(bvals > 0, 0.0, 1.0), np.zeros(len(bvals))], 1)
+    half, _ = subsets.split(bvals, bvecs)
+    found = subsets.noise_left(signals, bvals, bvecs, half)
+    assert np.isfinite(found).all() and found.max() < 2
+
+
+def test_there_is_nothing_outside_the_mask() -> None:
+    bvals, bvecs = acquisition()
+    mask = torch.zeros(10, 10, 10)
+    mask[2:8] = 1
+    for made in subsets.sets_of(image(signal(bvals, bvecs)), bvals, bvecs, mask=mask):
+        assert not made.image[:, mask == 0].any() and bool((made.image[:, mask == 1] > 0).all())
+
+
 def test_the_two_sets_have_independent_noise() -> None:
     bvals, bvecs = acquisition()
     clean, noisy = free(bvals)
@@ -93,11 +109,12 @@ def test_what_cannot_be_split_is_refused() -> None:
     bvals, bvecs = acquisition()
     with pytest.raises(InputError, match="without diffusion weighting"):
         subsets.split(bvals[2:], bvecs[2:])
-    flat = bvecs.copy()
-    flat[2:, 2] = 0
-    flat[2:] /= np.linalg.norm(flat[2:], axis=1, keepdims=True)
-    with pytest.raises(InputError, match="spread over the sphere"):
-        subsets.split(bvals, flat)
+    for height in (0.0, 0.05):
+        flat = bvecs.copy()
+        flat[2:, 2] *= height
+        flat[2:] /= np.linalg.norm(flat[2:], axis=1, keepdims=True)
+        with pytest.raises(InputError, match="spread over the sphere"):
+            subsets.split(bvals, flat)
     with pytest.raises(InputError, match="magnitudes"):
         subsets.sets_of(image(signal(*acquisition()).to(torch.complex64)), *acquisition())
 

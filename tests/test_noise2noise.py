@@ -113,6 +113,15 @@ def test_rice_bias_is_taken_off_what_was_learned() -> None:
     assert float(found[True]) == pytest.approx(1.0, abs=0.08)
 
 
+def test_what_learned_from_a_reference_has_no_rice_bias_to_take_off() -> None:
+    clean = torch.full((1, *SIZE), 1.0)
+    made = [
+        Noise2Noise(Mix(a=0.0, c=1.0), TUNING, unbiased=u).of_repeats([noisy(clean, 1, sd=1.0)], reference=clean)
+        for u in (True, False)
+    ]
+    assert torch.equal(made[0].average.image, made[1].average.image)
+
+
 def test_a_residual_network_is_taught_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Case] = []
 

@@ -55,32 +55,35 @@ def warnings(found: Apart) -> list[str]:
     ]
 
 
-def refuse(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"]) -> Apart:
-    """What `apart` finds. Raises InputError where a repeat shows something else than the first one (another contrast or
-    subject), or, with the number, where it is moved by more than a voxel, or turned.
+def refuse(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"], *, tried: bool = False) -> Apart:
+    """What `apart` finds; tried: after `registered`. Raises InputError where a repeat shows something else than the
+    first one (another contrast or subject), or, with the number, where it is moved by more than a voxel, or turned.
     """
     found, most = apart(images, mask), MOST_VOXELS * min(images[0].spacing)
     for number, (motion, alike) in enumerate(zip(found.motions, found.alike, strict=True), 2):
         moved = motion.distance > most or motion.angle > MOST_DEGREES
         if not alike >= LEAST_ALIKE:
             said = f"a correlation of {alike:.2f} between repeats 1 and {number}"
-            todo = "give repeats of one scan; if they lie far apart, pass --register"
+            todo = "give repeats of one scan" + ("" if tried else "; if they lie far apart, pass --register")
             raise InputError(f"repeats of one contrast (correlation of {LEAST_ALIKE:g} or more)", said, todo)
         if moved:
             said = f"repeat {number} moved by {motion.distance:.2f} mm and turned by {motion.angle:.2f} degrees"
             expected = f"repeats aligned to {most:g} mm and {MOST_DEGREES:g} degrees"
-            raise InputError(expected, said, "pass --register, or align them with your own tool")
+            todo = "align them with your own tool"
+            raise InputError(expected, said, todo if tried else f"pass --register, or {todo}")
     return found
 
 
 def registered(images: Sequence[SnrImage]) -> tuple[list[SnrImage], list[rigid.Motion]]:
     """Every repeat moved rigidly onto the first: found by DIPY, applied by shears that keep the noise's law.
 
-    Raises InputError where DIPY is absent.
+    DIPY begins at what `apart` finds: by itself it is caught by rotations of 5 degrees. Raises InputError where DIPY is
+    absent.
     """
     fixed, out, motions = images[0], [images[0]], []
     for image in images[1:]:
-        motion = _by_dipy(fixed, image)
+        away = apart([fixed, image], torch.ones(fixed.image.shape[1:])).motions[0]
+        motion = _by_dipy(fixed, image, rigid.Motion().plus(away, -1.0))
         frames = [rigid.moved(frame, motion, spacing=image.spacing) for frame in image.image.float()]
         step = {"name": "register", "library": "dipy", "shift_mm": list(motion.shift)}
         step |= {"rotation_degrees": list(motion.rotation)}
@@ -90,18 +93,21 @@ def registered(images: Sequence[SnrImage]) -> tuple[list[SnrImage], list[rigid.M
     return out, motions
 
 
-def _by_dipy(fixed: SnrImage, moving: SnrImage) -> rigid.Motion:
+def _by_dipy(fixed: SnrImage, moving: SnrImage, start: rigid.Motion) -> rigid.Motion:
     try:
         from dipy.align import affine_registration
     except ImportError as error:
         raise InputError("DIPY to register repeats", "not installed", "pip install 'clearmr[volumetry]'") from error
     grid = np.diag([*fixed.spacing, 1.0])
+    centre = (np.array(fixed.image.shape[1:]) - 1) / 2 * np.array(fixed.spacing)
+    turn = Rotation.from_euler("XYZ", start.rotation, degrees=True).as_matrix()
+    begin = np.eye(4)
+    begin[:3, :3], begin[:3, 3] = turn, turn @ (np.array(start.shift) - centre) + centre
     means = [gaussian_filter(image.image.double().mean(0).numpy(), 1.0) for image in (moving, fixed)]
     _, found = affine_registration(
-        *means, moving_affine=grid, static_affine=grid, pipeline=["translation", "rigid"],
+        *means, moving_affine=grid, static_affine=grid, pipeline=["rigid"], starting_affine=begin,
         level_iters=[200, 50, 10], sigmas=[3.0, 1.0, 0.0], factors=[4, 2, 1],
     )  # fmt: skip
-    centre = (np.array(fixed.image.shape[1:]) - 1) / 2 * np.array(fixed.spacing)
     turn = np.asarray(found)[:3, :3]
     shift = turn.T @ (np.asarray(found)[:3, 3] + turn @ centre - centre)
     z, y, x = (float(v) for v in shift)

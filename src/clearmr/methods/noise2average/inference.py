@@ -90,7 +90,7 @@ class Noise2Average(keeping.Options):
         if self.register:
             images, found = alignment.registered(images)
         weight, how = masks.mask_for(images, mask)
-        measured = alignment.still(len(images)) if self.still else alignment.refuse(images, weight)
+        measured = alignment.still(len(images)) if self.still else alignment.refuse(images, weight, tried=self.register)
         apart, warnings = measured.motions, [*warnings, *alignment.warnings(measured)]
         images = noise.raised(images, weight, measured)
         repeats = [Repeat(image.image.float(), image.noise_sd.float()) for image in images]

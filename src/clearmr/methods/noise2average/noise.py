@@ -34,8 +34,9 @@ def raised(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"], apart: Apar
 
 def found_over_told(images: Sequence[SnrImage], mask: Float[Tensor, "z y x"], motions: Sequence[rigid.Motion]) -> float:
     """SD of the differences of successive repeats over what noise_sd says of it; 1 where too few voxels tell."""
-    there = [rigid.Motion(), *motions]
-    squares = [_squares(*pair, mask) for pair in pairwise(_moved(i, m) for i, m in zip(images, there, strict=True))]
+    still = rigid.Motion()
+    back = [still, *(still.plus(motion, -1.0) for motion in motions)]
+    squares = [_squares(*pair, mask) for pair in pairwise(_moved(i, m) for i, m in zip(images, back, strict=True))]
     values = torch.cat(squares)
     return float((values.median() / MEDIAN_SQUARE).sqrt()) if len(values) >= LEAST_VALUES else 1.0
 
@@ -48,7 +49,7 @@ def _moved(image: SnrImage, motion: rigid.Motion) -> pairs.Repeat:
 def _squares(one: pairs.Repeat, other: pairs.Repeat, mask: Tensor) -> Tensor:
     """Squared differences over their variance, of the voxels in the mask that have signal."""
     both = (one, other)
-    scales = [pairs.scale_of(r.values, mask, noise_variance=r.noise_sd.square()) for r in both]
+    scales = [pairs.scale_of(r.values, mask) for r in both]
     first, second = (scale.normalised(r.values) for r, scale in zip(both, scales, strict=True))
     variance = sum(((r.noise_sd / scale.sd).square() for r, scale in zip(both, scales, strict=True)), torch.zeros(()))
     weight = (mask > 0).float()

@@ -74,18 +74,15 @@ def noise_factors(bvals: np.ndarray, bvecs: np.ndarray, half: Sequence[int] | np
 
 
 def noise_left(
-    signal: Float[np.ndarray, "volume voxel"], noise_sd: Float[np.ndarray, "volume voxel"], bvals: np.ndarray,
-    bvecs: np.ndarray, half: np.ndarray,
-) -> Float[np.ndarray, "volume voxel"]:  # fmt: skip
+    signal: Float[np.ndarray, "volume voxel"], bvals: np.ndarray, bvecs: np.ndarray, half: np.ndarray
+) -> Float[np.ndarray, "volume voxel"]:
     """Noise SD of synthesised signals over that of measured ones, for a fit to `half` weighted by squared signals.
 
     S_v sqrt(d_v (D' S^2 D)^-1 d_v'), D the rows d of the half: the root of the leverage (Basser et al. 1994).
     """
     design = _design(bvals, bvecs)
-    # Below the noise a logarithm tells nothing of the signal.
-    safe = np.maximum(signal, np.maximum(noise_sd, 1e-3 * signal.max(0))).astype(np.float64)
-    safe = np.maximum(safe, 1e-20)
-    safe = safe / safe.max(0)
+    most = signal.max(0).astype(np.float64)
+    safe = np.where(most > 0, np.maximum(signal, 1e-3 * most) / np.maximum(most, 1e-20), 1)
     products = np.einsum("vi,vj->vij", design, design).reshape(len(design), -1)
     size = design.shape[1]
     inverse = np.linalg.inv((np.square(safe[half]).T @ products[half]).reshape(-1, size, size))
@@ -104,11 +101,12 @@ def _synthesised(
 ) -> SnrImage:  # fmt: skip
     maps = diffusion.fit_dti(image.image[half], bvals[half], bvecs[half], weight)
     values = np.asarray(diffusion.synthesised(maps, bvals, bvecs), dtype=np.float32)
-    inside, told = weight.numpy() > 0, image.noise_sd.float().expand(values.shape)
-    factors = np.ones_like(values)
-    factors[:, inside] = noise_left(values[:, inside], told[:, inside].numpy(), bvals, bvecs, half)
+    inside, factors = weight.numpy() > 0, np.ones_like(values)
+    factors[:, inside] = noise_left(values[:, inside], bvals, bvecs, half)
     step = {"name": "synthesise", "from volumes": [int(k) for k in half]}
     step |= {"noise factors": np.median(factors[:, inside], axis=1).tolist()}
     meta = {**image.meta, "steps": [*image.meta.get("steps", []), step]}
-    image_values = torch.from_numpy(values).clamp_min(0) * (weight > 0)
-    return dataclasses.replace(image, image=image_values, noise_sd=told * torch.from_numpy(factors), meta=meta)
+    made = torch.from_numpy(values).clamp_min(0)
+    return dataclasses.replace(
+        image, image=made, noise_sd=image.noise_sd.float() * torch.from_numpy(factors), meta=meta
+    )
