@@ -59,6 +59,13 @@ def test_dark_voxels_do_not_count() -> None:
     assert noise.found_over_told(images, INSIDE, [rigid.Motion()]) == pytest.approx(2, rel=0.15)
 
 
+def test_what_differs_smoothly_is_contrast() -> None:
+    first, second = repeats(0.025)
+    ramp = 0.1 * torch.cos(torch.arange(24) * torch.pi / 24).view(-1, 1, 1)
+    images = [first, dataclasses.replace(second, image=second.image + ramp)]
+    assert noise.found_over_told(images, INSIDE, [rigid.Motion()]) == pytest.approx(2, rel=0.06)
+
+
 def test_few_voxels_tell_nothing() -> None:
     few = torch.zeros(24, 24, 24)
     few[:8, :8, :8] = 1

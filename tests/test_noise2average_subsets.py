@@ -135,6 +135,11 @@ def test_gradients_are_read_either_way(tmp_path: Path) -> None:
         np.testing.assert_allclose(found.part(np.array([2])).bvecs, bvecs[2:3], atol=1e-7)
 
 
+def test_three_volumes_are_in_columns_as_fsl_writes_them(tmp_path: Path) -> None:
+    found = gradients.read(files(tmp_path, "0 1000 1000", "0 0 1\n0 0.6 0\n0 0.8 0"))
+    np.testing.assert_allclose(found.bvecs, [[0, 0, 0], [0, 0.6, 0.8], [1, 0, 0]])
+
+
 @pytest.mark.parametrize(
     ("bvals", "bvecs", "volumes", "expected"),
     [

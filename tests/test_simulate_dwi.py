@@ -8,7 +8,9 @@ import torch
 
 import cli_runs
 from clearmr import formats
+from clearmr.cli import simulate_dwi
 from clearmr.errors import InputError
+from clearmr.formats.gradients_write import save_gradients
 from clearmr.scan import SnrImage
 from clearmr.simulate import Move, Protocol, draw_moves, dwi_head, moved, repeats, with_protocol
 from clearmr.simulate.dwi import even_directions
@@ -134,6 +136,19 @@ def test_simulate_dwi_writes_repeats_with_gradients(tmp_path: Path) -> None:
     assert images[0].shape == truth.image.shape == (7, 16, 32, 32)
     assert not torch.equal(images[0], images[1])
     assert float((images[0] - truth.image).abs().mean()) < 0.05
+
+
+def test_x_of_directions_is_mirrored_where_the_affine_does_not_mirror(tmp_path: Path) -> None:
+    vectors = Protocol(6).bvecs.numpy()
+    for name, sign in (("right", 1.0), ("left", -1.0)):
+        save_gradients(tmp_path / f"{name}.nii", np.ones(7), vectors, affine=np.diag([sign, 2.0, 2.0, 1.0]))
+        written = np.loadtxt(tmp_path / f"{name}.bvec")
+        assert np.allclose(written, vectors.T * np.array([[-sign], [1], [1]]), atol=1e-7)
+
+
+def test_the_noise_is_asked_for_by_the_snr_of_the_brain_without_weighting() -> None:
+    head = dwi_head(SIZE, Protocol(6), seed=1)
+    assert simulate_dwi._level(head, None, 25.0) * 25 == pytest.approx(float(head.s0[head.brain].mean()))
 
 
 def test_simulate_dwi_refuses(tmp_path: Path) -> None:
