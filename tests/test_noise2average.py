@@ -197,6 +197,24 @@ def test_the_run_stops_at_a_worse_round_and_keeps_the_better_one() -> None:
     assert [(r["round"], r["kept"]) for r in third.rounds] == [(1, False), (2, True), (3, False)]
 
 
+def test_a_round_as_good_as_the_one_before_is_kept() -> None:
+    assert not course.better(course.better(None, state(1.0, 1)), state(1.0, 2)).stopped
+
+
+def test_one_block_is_what_rounds_are_compared_on_where_there_is_no_other() -> None:
+    given, settings = repeats(), small()
+    settings = dataclasses.replace(settings, tuning=dataclasses.replace(settings.tuning, block=(20, 20, 20)))
+    scales = [pairs.scale_of(r.values, WEIGHT) for r in given]
+    assert course.held_out_error([r.values for r in given], given, scales, WEIGHT, settings, 0) > 0
+
+
+def test_another_noise_level_is_another_run() -> None:
+    given, told = repeats(), course.Course(small())
+    other = [Repeat(r.values, 2 * r.noise_sd) for r in given]
+    marks = {course.fingerprint(told, g, WEIGHT, Blur()) for g in (given, given, other)}
+    assert len(marks) == 2
+
+
 def test_no_round_follows_a_worse_one(monkeypatch: pytest.MonkeyPatch, spy: Spy) -> None:
     errors = iter([1.0, 2.0, 0.1])
     monkeypatch.setattr(course, "held_out_error", lambda *_: next(errors))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from clearmr.methods.noise2average import known_noise, pairs, presets, rigid
-from clearmr.methods.noise2average.course import Course
+from clearmr.methods.noise2average.course import Course, held_out_error
 from clearmr.methods.noise2average.pairs import Repeat
 from clearmr.methods.noise2average.readings import Told
 from clearmr.scan import SnrImage
@@ -55,7 +55,7 @@ def test_round_k_learns_k_times_as_long_from_the_first_weights(monkeypatch: pyte
     course = Course(settings, seed=7)
     met = known_noise.meeting(Told(prior), repeats, WEIGHT, course, spacing=(1.0, 1.0, 1.0), rician=True)
     for number in (0, 1, 2):
-        known_noise.one_round(Told(prior), met, WEIGHT, course, number, None)
+        known_noise.one_round(Told(prior), met, WEIGHT, course, number)
     # One seed: the blocks that are held out are those that the rounds are compared by.
     assert [(net is prior.net, steps, seed) for net, steps, seed in seen] == [(True, 3, 7), (True, 6, 7)]
 
@@ -142,6 +142,39 @@ def test_volumes_of_a_series_are_filtered_by_what_they_share() -> None:
     )
     errors = [float((d.of_repeats(images).average.image - clean).square().mean()) for d in (with_, without)]
     assert errors[0] < 0.85 * errors[1]
+
+
+def test_the_filter_is_told_that_rice_bias_is_out_and_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+
+    def seven(noisy: torch.Tensor, *_: torch.Tensor, rician: bool, **__: int) -> torch.Tensor:
+        told.append(rician)
+        return torch.full_like(noisy, 7.0)
+
+    monkeypatch.setattr(known_noise.collaborative, "refined", seven)
+    met = meeting([repeat(truth()[None].expand(6, -1, -1, -1), 0.1, k) for k in range(2)], half_way=False)
+    average = torch.zeros_like(met.average.values)
+    found = known_noise.filtered(average, met, Course(small("known-noise")))
+    torch.testing.assert_close(found, torch.full_like(found, 0.85 * 7))
+    assert not any(told)
+
+
+def test_magnitudes_have_less_noise_where_there_is_no_signal() -> None:
+    dark = torch.zeros(20, 20, 20)
+    dark[10:] = 1
+    met = meeting([repeat(dark, 0.1, k) for k in range(2)], half_way=False)
+    low, high = (float(met.repeats[0].noise_sd[:, part].mean()) for part in (slice(2, 8), slice(12, 18)))
+    assert high == pytest.approx(0.1, rel=0.02) and low < 0.85 * high
+
+
+def test_rounds_are_compared_inside_the_mask() -> None:
+    weight = WEIGHT.clone()
+    weight[:, :, 10:] = 0
+    course, reading = Course(small("known-noise")), Told(Prior())
+    met = meeting([repeat(truth(), 0.1, k) for k in range(2)], weight, half_way=False)
+    state = known_noise.one_round(reading, met, weight, course, 0)
+    of_mask = held_out_error(state.each, met.repeats, met.scales, weight, course.config, course.seed)
+    assert state.rounds[0]["held_out_error"] == of_mask
 
 
 def test_scales_are_of_what_is_left_without_bias_and_noise() -> None:

@@ -159,10 +159,7 @@ def _ours(given: Given) -> Made:
     """The default's rounds, whether a round is better or not; round 0 is the network as it is."""
     config = ours(given.lengths)
     reading, course, met, weight = _met(given, config)
-    states: list[State] = []
-    for number in range(config.rounds + 1):
-        before = states[-1] if states else None
-        states.append(known_noise.one_round(reading, met, weight, course, number, before))
+    states = [known_noise.one_round(reading, met, weight, course, number) for number in range(config.rounds + 1)]
     return _rounds("ours", states, first=0)
 
 

@@ -57,7 +57,7 @@ def run(
         return state
     met = meeting(reading, repeats, weight, course, spacing=spacing, rician=rician)
     for number in range(len(state.rounds) if state else 0, course.config.rounds + 1):
-        state = courses.better(state, one_round(reading, met, weight, course, number, state))
+        state = courses.better(state, one_round(reading, met, weight, course, number))
         if course.work is not None:
             courses.save(state, mark, course.work)
         if state.stopped:
@@ -115,10 +115,8 @@ def recorrupted(inputs: Tensor, target: Tensor, generator: torch.Generator, *, a
     return torch.cat([target + alpha * noise, inputs[1:] * (1 + alpha**2) ** 0.5]), target - noise / alpha
 
 
-def one_round(
-    reading: Told, met: Meeting, weight: Tensor, course: Course, number: int, before: State | None
-) -> State:  # fmt: skip
-    """Round `number`, from the first weights; 0: with them as they are. `before` is not looked at."""
+def one_round(reading: Told, met: Meeting, weight: Tensor, course: Course, number: int) -> State:
+    """Round `number`, from the first weights; 0: with them as they are."""
     net = taught(reading, met, weight, course, number) if number else reading.net
     known, how = course.config.known, {"device": course.device, "bf16": course.bf16}
     one = dataclasses.replace(course.config.tuning, views=known.each_views)
