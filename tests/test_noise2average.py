@@ -346,6 +346,33 @@ def test_a_mask_is_made_where_none_is_given() -> None:
     assert float(found[8:16, 8:16, 8:16].min()) == 1 and float(found[:3].max()) == 0
 
 
+def test_each_frame_is_told_its_own_noise() -> None:
+    given = Repeat(torch.ones(2, 8, 8, 8), torch.tensor([1.0, 4.0]).view(2, 1, 1, 1))
+    inside = torch.ones(8, 8, 8)
+    found = readings.Told(Prior()).cases(given, pairs.scale_of(given.values, inside), given.values, inside)
+    assert [float(case.inputs[0].mean()) for case in found] == [1.0, 0.25]  # in units of the noise
+
+
+def test_the_brain_is_taken_of_a_whole_head_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cropped = np.zeros((100, 100, 100), bool), np.zeros((100, 100, 100), bool)
+    whole[5:95, 5:95, 5:95] = True
+    cropped[:60, :, 5:95] = True  # 540 ml, of which a tenth is on borders
+    head = repeat(torch.ones(100, 100, 100), 0.1, 0)
+    found = {}
+    for name, brain in (("whole", whole), ("cropped", cropped)):
+        monkeypatch.setattr(masks, "brain_mask", lambda *_, brain=brain, **__: brain)
+        found[name] = masks.mask_for([head], None)[1]
+    assert found == {"whole": "brain", "cropped": "foreground"}
+    series = dataclasses.replace(head, image=head.image.expand(2, -1, -1, -1))
+    assert masks.mask_for([series], None)[1] == "foreground"
+
+
+def test_dim_tissue_is_foreground() -> None:
+    volume = np.zeros((20, 20, 20))
+    volume[1:19, 1:10, 1:19], volume[1:19, 10:19, 1:19] = 1.0, 0.45
+    assert masks.foreground(volume)[6:14, 6:14, 6:14].all()
+
+
 def test_complex_repeats_are_taken_as_magnitudes_and_it_is_said() -> None:
     images = [dataclasses.replace(i, image=i.image * torch.exp(torch.tensor(0.7j))) for i in many()]
     found = denoiser().of_repeats(images)
