@@ -188,6 +188,16 @@ def state(error: float, number: int) -> course.State:
     return course.State(values, (values,), nn.Identity(), ({"round": number, "held_out_error": error},))
 
 
+def test_each_level_up_is_given_the_features_of_its_level_down() -> None:
+    net, down, up = MuNet(width=3, pairs=3), [], []
+    for block in net.down:
+        block.register_forward_hook(lambda _, __, out: down.append(out))
+    for block in net.up:
+        block.register_forward_pre_hook(lambda _, given: up.append(given[0][:, 3:]))
+    net(torch.randn(1, 1, 4, 4, 4))
+    assert [torch.equal(a, b) for a, b in zip(up, down[1::-1], strict=True)] == [True, True]
+
+
 def test_the_run_stops_at_a_worse_round_and_keeps_the_better_one() -> None:
     first = course.better(None, state(1.0, 1))
     second = course.better(first, state(0.8, 2))
@@ -323,6 +333,7 @@ def test_bad_repeats_are_refused_in_one_line() -> None:
         "repeats with one affine": [good[0], dataclasses.replace(good[1], spacing=(1.0, 1.0, 2.0))],
         "repeats of one kind": [good[0], dataclasses.replace(good[1], image=good[1].image - 1)],
         "finite voxels": [good[0], dataclasses.replace(good[1], image=good[1].image / 0)],
+        "at least 8 voxels": [dataclasses.replace(g, image=g.image[:, :7]) for g in good],
         "one contrast": [good[0], repeat(truth(seed=9), 0.02, 1)],
     }
     for expected, images in cases.items():
