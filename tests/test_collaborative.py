@@ -1,4 +1,4 @@
-"""The collaborative filter, and SNRAware's use of it: series in time only, told the noise, in bounded parts."""
+"""The collaborative filter, and SNRAware's use of it: tubes and boxes, told the noise, in bounded parts."""
 
 import itertools
 
@@ -7,16 +7,19 @@ import torch
 
 from clearmr.evaluate import rician
 from clearmr.methods import collaborative
+from clearmr.methods.collaborative import Groups
 from clearmr.methods.snraware import refining
 from clearmr.scan import SnrImage
 from dynamic_series import SD, disc_series, rng
+
+TUBES = Groups(4, 64, 8)
 
 
 def test_the_filter_follows_the_known_noise() -> None:
     """Less noise told, less taken away; none told, nothing."""
     noisy = disc_series(4, 32)[:, None] + SD * torch.randn(4, 1, 32, 32, generator=rng())
     pilot = disc_series(4, 32)[:, None]
-    told = [collaborative.filtered(noisy, pilot, torch.full_like(noisy, v)) for v in (1e-12, 1e-4, SD**2)]
+    told = [collaborative.filtered(noisy, pilot, torch.full_like(noisy, v), TUBES) for v in (1e-12, 1e-4, SD**2)]
     removed = [float((part - noisy).square().mean()) for part in told]
     assert removed[0] < removed[1] < removed[2] and removed[2] == pytest.approx(SD**2, rel=0.15)
 
@@ -34,8 +37,11 @@ def test_the_filter_is_the_linear_one_of_least_error() -> None:
 
 def test_next_to_nothing_is_left_of_pure_noise() -> None:
     noise = torch.randn(10, 1, 48, 48, generator=rng(3))
-    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), patch=4, similar=128, window=8)
+    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), refining.SERIES)
     assert float(found.std()) < 0.04
+    noise = torch.randn(32, 1, 32, 32, generator=rng(3))
+    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), refining.VOLUME)
+    assert float(found.std()) < 0.1  # of fewer values a group
 
 
 @pytest.mark.parametrize("n_frames", [1, 5, 18, 19, 30, 37, 75])
@@ -77,7 +83,7 @@ def error(found: torch.Tensor, clean: torch.Tensor) -> float:
 def test_refining_brings_a_blurred_series_nearer_to_the_truth() -> None:
     clean, noisy, pilot = blurred_series()
     sd = torch.ones(clean.shape)
-    found = [refining.refined(noisy.image[:, 0], pilot, sd, rounds=rounds) for rounds in (0, 1, 2)]
+    found = [refining.refined(noisy.image[:, 0], pilot, sd, refining.SERIES, rounds=rounds) for rounds in (0, 1, 2)]
     assert torch.equal(found[0], pilot)
     assert error(found[1], clean) < 0.6 * error(pilot, clean)
     assert error(found[2], clean) < error(found[1], clean)
@@ -87,23 +93,76 @@ def test_refining_keeps_what_has_no_noise_and_knows_magnitudes() -> None:
     clean, noisy, pilot = blurred_series()
     sd = torch.ones(clean.shape)
     sd[:, :8] = 0
-    found = collaborative.refined(noisy.image[:, 0], pilot, sd, rician=False, patch=4, similar=32, window=4)
+    found = collaborative.refined(noisy.image[:, 0], pilot, sd, Groups(4, 32, 4), rician=False)
     assert torch.equal(found[:, :8], noisy.image[:, 0, :8])
     magnitude, guess = noisy.image[:, 0].abs(), clean.abs()
     plain, told = (
-        collaborative.refined(magnitude, guess, torch.ones(clean.shape), rician=it, patch=4, similar=64, window=8)
-        for it in (False, True)
+        collaborative.refined(magnitude, guess, torch.ones(clean.shape), TUBES, rician=it) for it in (False, True)
     )
     dark = guess < 0.5
     assert bool(dark.any()) and float(told[dark].mean()) < 0.3 < 1.0 < float(plain[dark].mean())
 
 
-@pytest.mark.parametrize(("along", "rounds"), [("time", 2), ("none", 2), ("depth", 0), ("volume", 0)])
-def test_volumes_are_not_refined(along: str, rounds: int) -> None:
+@pytest.mark.parametrize(("along", "rounds"), [("time", 2), ("none", 2), ("depth", 1), ("volume", 1)])
+def test_volumes_and_stacks_are_refined_once(along: str, rounds: int) -> None:
     assert refining.rounds_for(along, asked=2) == rounds
+    assert refining.rounds_for(along, asked=0) == 0
+
+
+def test_what_is_grouped_follows_what_the_image_is() -> None:
+    asked = [("volume", 60), ("depth", 20), ("depth", 1), ("none", 1), ("time", 3), ("time", 4)]
+    single, series = refining.SINGLE, refining.SERIES
+    assert [refining.groups_for(*each) for each in asked] == [
+        refining.VOLUME, refining.STACK, single, single, single, series
+    ]  # fmt: skip
+
+
+def balls(size: int = 24) -> torch.Tensor:
+    """A volume of three balls, in units of the noise SD."""
+    places = torch.stack(torch.meshgrid(*[torch.arange(size, dtype=torch.float32)] * 3, indexing="ij"))
+    out = torch.zeros(size, size, size)
+    for centre, radius in (((8, 8, 9), 6.0), ((15, 16, 8), 4.0), ((9, 15, 16), 5.0)):
+        apart = (places - torch.tensor(centre, dtype=torch.float32).view(3, 1, 1, 1)).square().sum(0).sqrt()
+        out += 10 * torch.sigmoid(radius - apart)
+    return out
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_cubes_bring_a_blurred_volume_nearer_to_the_truth_than_tubes(is_complex: bool) -> None:
+    clean = balls() * torch.exp(torch.tensor(0.4j)) if is_complex else balls() - 1
+    noise = torch.complex(*torch.randn(2, *clean.shape, generator=rng())) if is_complex else 0
+    noisy = clean + (noise if is_complex else torch.randn(clean.shape, generator=rng()))
+    smooth = torch.nn.functional.avg_pool3d(balls()[None], 3, 1, 1, count_include_pad=False)[0]
+    pilot = smooth * torch.exp(torch.tensor(0.4j)) if is_complex else smooth - 1
+    cubes, stack, tubes = (
+        refining.refined(noisy, pilot, torch.ones(clean.shape), groups, rounds=1)
+        for groups in (refining.VOLUME, refining.STACK, refining.SERIES)
+    )
+    assert error(cubes, clean) < 0.7 * error(pilot, clean)
+    assert error(stack, clean) < 0.7 * error(pilot, clean)
+    assert error(cubes, clean) < 0.9 * error(tubes, clean)
+
+
+def test_a_volume_some_layers_at_a_time_is_the_whole_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = balls(22)[:, None, :15, :18] + torch.randn(22, 1, 15, 18, generator=rng())
+    pilot, one, cubes = balls(22)[:, None, :15, :18], torch.ones(22, 1, 15, 18), Groups(4, 16, 2, slices=4)
+    ticks: list[int] = []
+    whole = collaborative.filtered(noisy, pilot, one, cubes)
+    monkeypatch.setattr(collaborative, "COMPARED", 2 * 4 * 5 * 9 * 5 * 5)
+    parts = collaborative.filtered(noisy, pilot, one, cubes, tick=lambda: ticks.append(1))
+    torch.testing.assert_close(parts, whole)
+    assert len(ticks) == collaborative.ticks((22, 15, 18), cubes) == 3
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5), (6, 2, 9), (3, 4, 4)])
+@pytest.mark.parametrize("groups", [refining.SERIES, refining.VOLUME, refining.STACK])
+def test_images_smaller_than_a_patch_or_the_search(shape: tuple[int, int, int], groups: Groups) -> None:
+    noise = torch.randn(shape, generator=rng())
+    found = refining.refined(10 + noise, torch.full(shape, 10.0), torch.ones(shape), groups, rounds=1)
+    assert found.shape == shape and error(found, torch.full(shape, 10.0)) < 0.5 * float(noise.square().mean())
 
 
 def test_a_single_image_is_refined_too() -> None:
     clean, noisy, pilot = blurred_series(1)
-    found = refining.refined(noisy.image[:, 0], pilot, torch.ones(clean.shape), rounds=2)
+    found = refining.refined(noisy.image[:, 0], pilot, torch.ones(clean.shape), refining.SINGLE, rounds=2)
     assert error(found, clean) < 0.8 * error(pilot, clean)

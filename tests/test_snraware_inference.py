@@ -48,6 +48,21 @@ def test_a_volume_is_denoised_along_each_of_its_axes_and_averaged() -> None:
     assert calls == [(n, 6) for n in range(1, 7)]
 
 
+def test_the_mean_over_the_axes_is_filtered_once_and_mixed_at_last() -> None:
+    noisy = dataclasses.replace(image((2, 24, 24, 24)), image=20 + complex_noise(2, 24, 24, 24, seed=3))
+    calls: list[tuple[int, int]] = []
+    options = {"along": "volume", "refine": 2, "progress": lambda done, total, **_: calls.append((done, total))}
+    made, _ = stubbed(lambda x: x[:, :2].mean((2, 3, 4), keepdim=True).expand_as(x[:, :2]), options=options)
+    result = made(noisy)
+    assert result.meta["steps"][-1]["refined"] == 1
+    assert calls == [(n, 8) for n in range(1, 9)]  # two frames along three axes, and each filtered
+    mean = noisy.image.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(result.image, mean.expand_as(noisy.image), atol=0.35, rtol=0)
+    assert not torch.allclose(result.image, mean.expand_as(noisy.image), atol=1e-4)
+    half = dataclasses.replace(made, strength=0.5)(noisy)
+    torch.testing.assert_close(half.image, (noisy.image + result.image) / 2)
+
+
 def test_what_auto_makes_of_spacing() -> None:
     assert layout.resolve("auto", (1, 64, 64, 64), (1.0, 1.0, 1.2)) == "volume"
     assert layout.resolve("auto", (1, 64, 64, 64), (4.0, 1.0, 1.0)) == "depth"
@@ -191,7 +206,7 @@ def test_the_same_image_gives_the_same_bits_and_its_figures() -> None:
     made = denoiser(along="depth", progress=lambda done, total, **_: seen.append((done, total)))
     first, second = made(noisy), made(noisy)
     assert torch.equal(first.image, second.image)
-    assert seen == [(1, 3), (2, 3), (3, 3)] * 2
+    assert seen == [(n, 6) for n in range(1, 7)] * 2  # each series denoised and filtered
     step = first.meta["steps"][-1]
     assert {k: step[k] for k in ("device", "precision", "along", "series", "tiles", "batch", "strength")} == {
         "device": "cpu", "precision": "float32", "along": "depth", "series": 3, "tiles": 1, "batch": 1, "strength": 1.0,

@@ -44,7 +44,7 @@ class Self2Self(learned.Settings):
 
     def _restore(self, noisy: Tensor, step: learned.Step) -> Tensor:
         draw = learned.generator(self)
-        network = learned.fresh(lambda: _PartialUNet(self.channels), self)
+        network = learned.fresh(lambda: _PartialUNet(self.channels, mean=noisy.mean()), self)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         height, width = noisy.shape[-2:]
         room = (0, -width % 2**_POOLINGS, 0, -height % 2**_POOLINGS)
@@ -92,9 +92,12 @@ class _Partial(nn.Conv2d):
 
 
 class _PartialUNet(nn.Module):
-    """(1, 1, y, x) and its mask -> (1, 1, y, x) in [0, 1]; 2^5 divides y and x."""
+    """(1, 1, y, x) and its mask -> (1, 1, y, x) in [0, 1]; 2^5 divides y and x.
 
-    def __init__(self, channels: int) -> None:
+    It begins at the mean of the image: from 0.5 the sigmoid of a dark one can end at 0 for good (measured).
+    """
+
+    def __init__(self, channels: int, mean: Tensor) -> None:
         super().__init__()
         self.head = _Partial(1, channels)
         self.encoder = nn.ModuleList(_Partial(channels, channels) for _ in range(_POOLINGS))
@@ -107,6 +110,8 @@ class _PartialUNet(nn.Module):
         middle, narrow = max(1, wide * 2 // 3), max(1, wide // 3)  # 64 and 32 of 96
         self.tail = nn.ModuleList([_convolution(wide + 1, middle), _convolution(middle, narrow)])
         self.last = _convolution(narrow, 1)
+        assert self.last.bias is not None
+        nn.init.constant_(self.last.bias, float(torch.logit(mean, eps=1e-3)))
 
     def forward(self, image: Tensor, mask: Tensor, drop: Drop) -> Tensor:
         skips = [image * mask]

@@ -54,7 +54,7 @@ def _figures(denoiser: Denoiser, scene: Scene, snr: float, draws: int) -> dict[s
     clean = snr * scene.clean
     lesions, shell = lesion.masks(scene.inside)
     raised = clean + lesions * lesion.CNR * clean / clean.abs().clamp_min(1e-6)
-    smooth = smooth_areas(clean) & scene.inside
+    smooth = smooth_areas(raised) & scene.inside
     found = []
     for draw in range(draws):
         noisy = add_noise(raised, SEED + 2 * draw)
@@ -90,10 +90,11 @@ def spread(removed: Tensor) -> float:
 
 
 def smooth_areas(clean: Tensor) -> Tensor:
-    """Voxels about which the clean magnitude varies by less than one noise SD within 5 x 5."""
-    planes = clean.abs().flatten(0, 1)[:, None]
-    high, low = F.max_pool2d(planes, 5, 1, 2), -F.max_pool2d(-planes, 5, 1, 2)
-    return (high - low < 1.0)[:, 0].reshape(clean.shape)
+    """Voxels about which the clean magnitude varies by less than one noise SD within 5 x 5, in a volume 5 x 5 x 5."""
+    sides = (5 if clean.shape[1] > 1 else 1, 5, 5)
+    around = tuple(side // 2 for side in sides)
+    high, low = (F.max_pool3d(sign * clean.abs()[:, None], sides, 1, around) for sign in (1, -1))
+    return (high + low < 1.0)[:, 0]
 
 
 def _count(inside: Tensor) -> int:

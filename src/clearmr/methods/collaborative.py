@@ -1,11 +1,15 @@
-"""Similar patches of a series filtered together, the noise known and a pilot at hand. Ours; no part of any paper here.
+"""Similar patches of an image filtered together, the noise known and a pilot at hand. Ours; no part of any paper here.
 
-The second step of non-local Bayes (Lebrun, Buades, Morel 2013; for video Arias & Morel 2018) on tubes: a patch goes
-through all frames at one place, so that what stays the same over time is in its covariance. A pilot says which
-patches are alike and how they vary; the noisy patches are then estimated by the linear filter of least error.
+The second step of non-local Bayes (Lebrun, Buades, Morel 2013; for video Arias & Morel 2018). In a series a patch goes
+through all frames at one place, a tube, so that what stays the same over time is in its covariance; in a volume it is a
+box. A pilot says which patches are alike and how they vary; the noisy patches are then estimated by the linear filter
+of least error.
 """
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,24 +19,55 @@ from torch import Tensor
 from clearmr.evaluate.rician import as_gaussian
 
 AT_ONCE = 2**20  # values of the groups in work
+COMPARED = 2**23  # distances held while patches that are alike are looked for
 FRAMES, OVERLAP = 18, 4  # of a tube at the most, and what the parts that longer series are cut into have in common
+
+Three = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Side of the patches, how many alike make a group, and how far they are looked for, in pixels or voxels.
+
+    slices: of a patch in a volume, and how many slices up and down it is looked for; None: squares through all frames.
+    """
+
+    patch: int
+    similar: int
+    window: int
+    slices: int | None = None
+
+    @property
+    def sides(self) -> Three:
+        """Of a patch along z, y and x."""
+        return (self.slices or 1, self.patch, self.patch)
+
+    @property
+    def reach(self) -> Three:
+        """How far it is looked along z, y and x."""
+        return (self.slices or 0, self.window, self.window)
+
+
+def ticks(shape: Sequence[int], groups: Groups) -> int:
+    """How often `filtered` ticks for a series (T, H, W) or a volume."""
+    if groups.slices is None:
+        return len(parts_of(shape[0]))
+    return len(_layers(shape, groups))
 
 
 def refined(
     noisy: Inexact[Tensor, "T H W"],
     pilot: Inexact[Tensor, "T H W"],
     noise_sd: Float[Tensor, "T H W"],
+    groups: Groups,
     *,
     rician: bool,
-    patch: int,
-    similar: int,
-    window: int,
     tick: Callable[[], None] = lambda: None,
 ) -> Inexact[Tensor, "T H W"]:
-    """A denoised series, `pilot`, made better by what its noisy original has in common with itself.
+    """A denoised series or volume, `pilot`, made better by what its noisy original has in common with itself.
 
-    noise_sd: of each of real and imaginary, in the series' unit; where it is 0 the series stays as it is. rician: real
-    values are magnitudes, whose bias and variance follow from the pilot. patch, similar, window: see `filtered`.
+    noise_sd: of each of real and imaginary, in the image's unit; where it is 0 the image stays as it is. rician: real
+    values are magnitudes, whose bias and variance follow from the pilot.
     """
     safe = torch.where(noise_sd > 0, noise_sd, noise_sd[noise_sd > 0].median())
     given, guess, variance = noisy / safe, pilot / safe, torch.ones_like(safe)
@@ -40,38 +75,38 @@ def refined(
         given, variance = as_gaussian(given, guess)
     values, guess = _parts(given), _parts(guess)
     variance = variance[:, None].expand(values.shape)
-    clean = filtered(values, guess, variance, patch=patch, similar=similar, window=window, tick=tick)
+    clean = filtered(values, guess, variance, groups, tick=tick)
     out = torch.complex(clean[:, 0], clean[:, 1]) if noisy.is_complex() else clean[:, 0]
     out = out.clamp_min(0) if rician else out
-    return torch.where(noise_sd > 0, out * safe, noisy)
+    return torch.where(noise_sd > 0, out.mul_(safe), noisy)
 
 
 def _parts(values: Tensor) -> Tensor:
     """(T, H, W) as (T, C, H, W): real and imaginary parts, or the one that there is."""
-    return torch.stack([values.real, values.imag], 1) if values.is_complex() else values[:, None]
+    return torch.view_as_real(values).movedim(-1, 1) if values.is_complex() else values[:, None]
 
 
 def filtered(
     noisy: Float[Tensor, "T C H W"],
     pilot: Float[Tensor, "T C H W"],
     variance: Float[Tensor, "T C H W"],
+    groups: Groups,
     *,
-    patch: int = 4,
-    similar: int = 64,
-    window: int = 8,
     tick: Callable[[], None] = lambda: None,
 ) -> Float[Tensor, "T C H W"]:
-    """The series, each tube estimated from `similar` ones within `window` pixels and averaged where tubes overlap.
+    """The series or volume, each patch estimated from those alike, the mean where patches overlap.
 
-    variance: of the noise of each value. patch: side in pixels. Long series part by part (`parts_of`), with a `tick`
-    after each.
+    variance: of the noise of each value. Long series part by part (`parts_of`), volumes some layers at a time, with a
+    `tick` after each.
     """
+    if groups.slices is not None:
+        volumes = [values.movedim(1, 0) for values in (noisy, pilot, variance)]
+        return _filtered(volumes, groups, tick).movedim(0, 1)
     total, count = torch.zeros_like(noisy), torch.zeros(len(noisy), 1, 1, 1)
     for part in parts_of(len(noisy)):
-        tubes, guess, told = (values[part].flatten(0, 1) for values in (noisy, pilot, variance))
-        total[part] += _filtered(tubes, guess, told, patch, similar, window).view(noisy[part].shape)
+        tubes = [values[part].flatten(0, 1)[:, None] for values in (noisy, pilot, variance)]
+        total[part] += _filtered(tubes, groups, tick).view(noisy[part].shape)
         count[part] += 1
-        tick()
     return total / count
 
 
@@ -83,24 +118,29 @@ def parts_of(n_frames: int) -> list[slice]:
     return [slice(start, start + length) for start in starts]
 
 
-def _filtered(noisy: Tensor, pilot: Tensor, variance: Tensor, patch: int, similar: int, window: int) -> Tensor:
-    """(R, H, W), R values of each pixel. Beyond the border the series is mirrored."""
-    height, width = noisy.shape[-2:]
-    patch, window = min(patch, height, width), min(window, height - 1, width - 1)
-    similar = min(similar, (2 * window + 1) ** 2)
-    groups = alike(pilot, patch=patch, similar=similar, window=window)
-    across = width + 2 * window
-    inside = (torch.arange(patch)[:, None] * across + torch.arange(patch)).flatten()
-    values = [_mirrored(part, window).flatten(1).T.contiguous() for part in (noisy, pilot, variance)]
+def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None]) -> Tensor:
+    """Of noisy, pilot and variance (R, D, H, W), R values at each place. Beyond the border they are mirrored."""
+    shape = given[0].shape[1:]
+    beyond = [
+        _mirror(n, reach, reach + -n % side) for n, side, reach in zip(shape, groups.sides, groups.reach, strict=True)
+    ]
+    pilot = _mirrored(given[1], beyond)
+    across = pilot.shape[1:]
+    inside = _flat([torch.arange(side) for side in groups.sides], across)
+    values = [_mirrored(part, beyond).flatten(1).T.contiguous() for part in given]
     total, count = torch.zeros_like(values[0]), torch.zeros(len(values[0]), 1)
-    chunk = max(1, AT_ONCE // (similar * patch**2 * len(noisy)))
-    for corners in groups.split(chunk):
-        index = corners[:, :, None] + inside
-        estimated = estimate(*(part[index].flatten(2) for part in values))
-        total.index_add_(0, index.flatten(), estimated.reshape(-1, len(noisy)))
-        count.index_add_(0, index.flatten(), torch.ones(index.numel(), 1))
-    out = (total / count.clamp_min(1)).T.unflatten(1, (height + 2 * window, across))
-    return out[:, window : window + height, window : window + width]
+    n_values = len(given[0])
+    chunk = max(1, AT_ONCE // (groups.similar * len(inside) * n_values))
+    for layers in _layers(shape, groups):
+        for corners in alike(pilot, layers, groups).split(chunk):
+            index = corners[:, :, None] + inside
+            estimated = estimate(*(part[index].flatten(2) for part in values))
+            total.index_add_(0, index.flatten(), estimated.reshape(-1, n_values))
+            count.index_add_(0, index.flatten(), torch.ones(index.numel(), 1))
+        tick()
+    out = (total / count.clamp_min(1)).T.unflatten(1, across)
+    (z, y, x), (depth, height, width) = groups.reach, shape
+    return out[:, z : z + depth, y : y + height, x : x + width]
 
 
 def estimate(
@@ -134,29 +174,53 @@ def _mean(noisy: Tensor, pilot: Tensor, variance: Tensor) -> Tensor:
     return start + (1 - explained).clamp_min(0) * apart
 
 
-def alike(pilot: Float[Tensor, "R H W"], *, patch: int, similar: int, window: int) -> Int[Tensor, "G K"]:
-    """For patches side by side the corners of the `similar` nearest ones, as flat indices of the mirrored series."""
-    height, width = pilot.shape[-2:]
-    across = width + 2 * window
-    rows, columns = (_places(n - patch, patch) for n in (height, width))
-    padded = _mirrored(pilot, window)
-    shifts = [(down, right) for down in range(-window, window + 1) for right in range(-window, window + 1)]
+def alike(pilot: Float[Tensor, "R D H W"], layers: range, groups: Groups) -> Int[Tensor, "G K"]:
+    """For patches side by side in these layers of patches the corners of the `similar` nearest, as flat indices.
+
+    pilot: with `reach` more on each side than is to be filtered.
+    """
+    sides, reach, across = groups.sides, groups.reach, pilot.shape[1:]
+    counts = [(n - 2 * far) // side for n, side, far in zip(across, sides, reach, strict=True)]
+    starts = [torch.tensor(layers), *(torch.arange(n) for n in counts[1:])]
+    corners = [at * side + far for at, side, far in zip(starts, sides, reach, strict=True)]
+    shifts = list(itertools.product(*(range(-far, far + 1) for far in reach)))
+
+    def moved(shift: tuple[int, ...]) -> Tensor:
+        ends = ((int(at[0]) + by, int(at[-1]) + by) for at, by in zip(corners, shift, strict=True))
+        return pilot[(slice(None), *(slice(a, b + side) for (a, b), side in zip(ends, sides, strict=True)))]
+
     # One array, made before: small ones kept between large ones that are freed would make the heap grow and grow.
-    distances = torch.empty(len(shifts), len(rows) * len(columns))
-    for held, (down, right) in zip(distances, shifts, strict=True):
-        top, left = window + down, window + right
-        moved = padded[:, top : top + height, left : left + width]
-        apart = (pilot - moved).square().mean(0)
-        held.copy_(F.avg_pool2d(apart[None, None], patch, stride=1)[0, 0][rows][:, columns].flatten())
-    nearest = distances.T.topk(similar, dim=1, largest=False).indices
-    offsets = torch.tensor([down * across + right for down, right in shifts])
-    corners = (rows[:, None] + window) * across + columns + window
-    return offsets[nearest] + corners.flatten()[:, None]
+    distances = torch.empty(len(shifts), math.prod(len(at) for at in corners))
+    for held, shift in zip(distances, shifts, strict=True):
+        apart = (moved((0, 0, 0)) - moved(shift)).square_().mean(0)
+        held.copy_(F.avg_pool3d(apart[None], sides)[0].flatten())
+    distances[shifts.index((0, 0, 0))] = -1.0  # itself first, also where all are alike: no voxel is left out
+    nearest = distances.T.topk(min(groups.similar, len(shifts)), dim=1, largest=False).indices
+    offsets = torch.tensor([(z * across[1] + y) * across[2] + x for z, y, x in shifts])
+    return offsets[nearest] + _flat(corners, across)[:, None]
 
 
-def _places(last: int, stride: int) -> Tensor:
-    return torch.tensor(sorted({*range(0, last + 1, stride), last}))
+def _layers(shape: Sequence[int], groups: Groups) -> list[range]:
+    """Layers of patches along z, as many at a time as keep to COMPARED."""
+    depth, *across = (-(-n // side) for n, side in zip(shape, groups.sides, strict=True))
+    each = math.prod(across) * math.prod(2 * far + 1 for far in groups.reach)
+    some = max(1, COMPARED // each)
+    return [range(start, min(start + some, depth)) for start in range(0, depth, some)]
 
 
-def _mirrored(values: Tensor, margin: int) -> Tensor:
-    return F.pad(values[:, None], (margin,) * 4, mode="reflect")[:, 0] if margin else values
+def _flat(places: Sequence[Tensor], across: Sequence[int]) -> Tensor:
+    """Flat indices into (D, H, W), which is `across`, of all places with these z, y and x."""
+    z, y, x = places
+    return ((z[:, None, None] * across[1] + y[:, None]) * across[2] + x).flatten()
+
+
+def _mirror(n: int, before: int, after: int) -> Tensor:
+    """Indices of an axis of n that is mirrored at its ends as often as is needed."""
+    period = max(1, 2 * n - 2)
+    at = torch.arange(-before, n + after) % period
+    return torch.where(at < n, at, period - at)
+
+
+def _mirrored(values: Tensor, beyond: Sequence[Tensor]) -> Tensor:
+    z, y, x = beyond
+    return values[:, z[:, None, None], y[:, None], x]

@@ -16,6 +16,7 @@ from torch import Tensor
 from clearmr.denoiser import Denoiser, no_progress
 from clearmr.evaluate.rician import is_rician
 from clearmr.methods import collaborative
+from clearmr.methods.collaborative import Groups
 from clearmr.methods.deformed2self import teaching
 from clearmr.methods.deformed2self.config import PriorConfig
 from clearmr.methods.deformed2self.training import Course
@@ -104,9 +105,8 @@ def refine(image: SnrImage, pilot: Tensor, config: PriorConfig, *, patch: int) -
     """The collaborative filter on one slice, (frame, 1, y, x)."""
     noise_sd = image.noise_sd.float().expand(image.image.shape)
     noisy, guess, told = (values[:, 0] for values in (image.image, pilot, noise_sd))
-    return collaborative.refined(
-        noisy, guess, told, rician=is_rician(image), patch=patch, similar=config.similar, window=config.window
-    )[:, None]
+    groups = Groups(patch, config.similar, config.window)
+    return collaborative.refined(noisy, guess, told, groups, rician=is_rician(image))[:, None]
 
 
 def _quiet(prior: Any) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from clearmr.evaluate.rician import as_gaussian
 from clearmr.methods import collaborative
+from clearmr.methods.collaborative import Groups
 from clearmr.methods.noise2average import course as courses
 from clearmr.methods.noise2average import pairs, rigid
 from clearmr.methods.noise2average.course import Course, State
@@ -140,11 +141,12 @@ def filtered(average: Tensor, met: Meeting, course: Course) -> Tensor:
     if len(average) < LEAST_VOLUMES or not known.filters:
         return average
     noise_sd = met.average.noise_sd.expand(average.shape)
+    groups = [Groups(patch, known.similar, known.window) for patch in known.filters]
     out = torch.empty_like(average)
     for z in range(average.shape[1]):
         parts = (met.average.values[:, z], average[:, z], noise_sd[:, z])
-        of = functools.partial(collaborative.refined, *parts, rician=False, similar=known.similar, window=known.window)
-        out[:, z] = torch.stack([of(patch=patch) for patch in known.filters]).mean(0)
+        found = [collaborative.refined(*parts, each, rician=False) for each in groups]
+        out[:, z] = torch.stack(found).mean(0)
     return torch.lerp(average, out.clamp_min(0), known.share)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -61,19 +62,41 @@ class SnrAware(keeping.Options):
         return keeping.with_step(dataclasses.replace(image, image=out), step, warnings)
 
     def _run(self, image: SnrImage) -> tuple[Tensor, list[float], dict[str, Any]]:
-        """The image denoised along what it is to be denoised along, a volume along each of its axes in turn."""
+        """The image as far denoised as is asked for, of each series the share of its noise that is there, and figures.
+
+        A slice without noise stays as it is.
+        """
         along = layout.resolve(self.along, image.image.shape, image.spacing)
-        turns = layout.TURNS if along == "volume" else layout.TURNS[:1]
-        whole, shares = torch.zeros(()), []
+        clean, figures = self._volume(image) if along == "volume" else _Work(self, image, along).run()
+        noise_sd = image.noise_sd.float().expand(image.image.shape)
+        parts = (layout.to_series(values, along) for values in (clean, image.image, noise_sd))
+        shares = []
+        for out, noisy, sd in zip(*parts, strict=True):
+            shares.append(presence.share_present(noisy, sd))
+            strength = shares[-1] * self.strength if bool((sd > 0).any()) else 0.0
+            torch.lerp(noisy, out, strength, out=out)
+        return clean, shares, figures
+
+    def _volume(self, image: SnrImage) -> tuple[Tensor, dict[str, Any]]:
+        """The mean of what the network makes of a volume along each of its axes in turn, filtered."""
+        rounds = refining.rounds_for("volume", asked=self.refine)
+        n_parts = len(layout.TURNS) + bool(rounds)
+        whole = torch.zeros(())
         figures: dict[str, Any] = {}
-        for index, (there, back) in enumerate(turns):
-            progress = functools.partial(_part_of, self.progress, index, len(turns))
-            work = _Work(dataclasses.replace(self, progress=progress), _turned(image, there), along)
-            out, found = work.run()
+        for index, (there, back) in enumerate(layout.TURNS):
+            progress = functools.partial(_part_of, self.progress, index, n_parts)
+            one = dataclasses.replace(self, refine=0, progress=progress)
+            out, told = _Work(one, _turned(image, there), "volume").run()
             whole = out if index == 0 else whole.add_(out.permute(back))
-            shares += found
-            figures = figures or work.figures()
-        return whole if len(turns) == 1 else whole.div_(len(turns)), shares, figures
+            figures = figures or told
+        whole.div_(len(layout.TURNS))
+        groups, shape = refining.groups_for("volume", image.image.shape[1]), image.image.shape
+        done, total = itertools.count(1), shape[0] * refining.ticks(shape[1:], groups, rounds)
+        noise_sd = image.noise_sd.float().expand(shape)
+        for out, noisy, sd in zip(whole, image.image, noise_sd, strict=True):
+            tick = lambda: _part_of(self.progress, n_parts - 1, n_parts, next(done), total)  # noqa: E731
+            out.copy_(refining.refined(noisy, out, sd, groups, rounds=rounds, tick=tick))
+        return whole, figures | {"refined": rounds}
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
         if image.is_complex and self.config.image == "magnitude":
@@ -128,6 +151,7 @@ class _Work:
         self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
         self.bf16 = bf16_pays(denoiser, image)
         self.rounds = refining.rounds_for(along, asked=denoiser.refine)
+        self.groups = refining.groups_for(along, self.series.shape[1])
         self._plan()
         self.done = 0
 
@@ -145,10 +169,11 @@ class _Work:
         fit = left // (voxels * (asked.bytes_per_voxel + SERIES_BYTES))
         self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
         self.plan = tiles.plan(self.shape, asked, left / self.batch)
-        self.total = -(-n // self.batch) * len(self.plan.boxes) + n * refining.ticks(frames, self.rounds)
+        self.total = -(-n // self.batch) * len(self.plan.boxes) + n * refining.ticks(
+            self.shape, self.groups, self.rounds
+        )
 
-    def figures(self) -> dict[str, Any]:
-        """What is told of how it was done."""
+    def _figures(self) -> dict[str, Any]:
         precision = "bf16" if self.bf16 else "float32"
         figures: dict[str, Any] = {
             "precision": precision,
@@ -160,20 +185,14 @@ class _Work:
         }
         return figures | ({"tile": list(self.plan.tile)} if len(self.plan.boxes) > 1 else {})
 
-    def run(self) -> tuple[Tensor, list[float]]:
-        """The denoised image, and of each series the share of its noise that was found to be there."""
+    def run(self) -> tuple[Tensor, dict[str, Any]]:
+        """The image as it is without its noise, and what is told of how it was made."""
         out = torch.empty(self.image.image.shape, dtype=self.image.image.dtype)
-        into, shares = layout.to_series(out, self.along), []
+        into = layout.to_series(out, self.along)
         for start in range(0, len(self.series), self.batch):
             chunk = slice(start, start + self.batch)
-            parts = zip(self.series[chunk], self.noise_sd[chunk], strict=True)
-            found = [presence.share_present(series, noise_sd) for series, noise_sd in parts]
-            noisy = (self.noise_sd[chunk] > 0).flatten(1).any(1)  # a slice without noise stays as it is
-            strength = (torch.tensor(found) * noisy * self.denoiser.strength)[:, None, None, None]
-            clean = self._refined(chunk, self._clean(chunk))
-            into[chunk] = torch.lerp(self.series[chunk], clean, strength.to(out.dtype))
-            shares += found
-        return out, shares
+            into[chunk] = self._refined(chunk, self._clean(chunk))
+        return out, self._figures()
 
     def _clean(self, chunk: slice) -> Tensor:
         """What the network makes of some series, in the image's unit."""
@@ -192,7 +211,8 @@ class _Work:
 
     def _refined(self, chunk: slice, clean: Tensor) -> Tensor:
         parts = zip(self.series[chunk], clean, self.noise_sd[chunk], strict=True)
-        return torch.stack([refining.refined(*part, rounds=self.rounds, tick=self._report) for part in parts])
+        how: dict[str, Any] = {"rounds": self.rounds, "tick": self._report}
+        return torch.stack([refining.refined(*part, self.groups, **how) for part in parts])
 
     def _tile(self, channels: Tensor) -> Tensor:
         return self.denoiser.run(channels, bf16=self.bf16)
