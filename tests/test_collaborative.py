@@ -7,12 +7,10 @@ import torch
 
 from clearmr.evaluate import rician
 from clearmr.methods import collaborative
-from clearmr.methods.collaborative import Groups
+from clearmr.methods.collaborative import BOXES, TUBES, Groups
 from clearmr.methods.snraware import refining
 from clearmr.scan import SnrImage
 from dynamic_series import SD, disc_series, rng
-
-TUBES = Groups(4, 64, 8)
 
 
 def test_the_filter_follows_the_known_noise() -> None:
@@ -37,10 +35,10 @@ def test_the_filter_is_the_linear_one_of_least_error() -> None:
 
 def test_next_to_nothing_is_left_of_pure_noise() -> None:
     noise = torch.randn(10, 1, 48, 48, generator=rng(3))
-    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), refining.SERIES)
+    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), TUBES)
     assert float(found.std()) < 0.04
     noise = torch.randn(32, 1, 32, 32, generator=rng(3))
-    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), refining.VOLUME)
+    found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), BOXES)
     assert float(found.std()) < 0.1  # of fewer values a group
 
 
@@ -83,7 +81,7 @@ def error(found: torch.Tensor, clean: torch.Tensor) -> float:
 def test_refining_brings_a_blurred_series_nearer_to_the_truth() -> None:
     clean, noisy, pilot = blurred_series()
     sd = torch.ones(clean.shape)
-    found = [refining.refined(noisy.image[:, 0], pilot, sd, refining.SERIES, rounds=rounds) for rounds in (0, 1, 2)]
+    found = [refining.refined(noisy.image[:, 0], pilot, sd, TUBES, rounds=rounds) for rounds in (0, 1, 2)]
     assert torch.equal(found[0], pilot)
     assert error(found[1], clean) < 0.6 * error(pilot, clean)
     assert error(found[2], clean) < error(found[1], clean)
@@ -111,9 +109,9 @@ def test_volumes_and_stacks_are_refined_once(along: str, rounds: int) -> None:
 
 def test_what_is_grouped_follows_what_the_image_is() -> None:
     asked = [("volume", 60), ("depth", 20), ("depth", 1), ("none", 1), ("time", 3), ("time", 4)]
-    single, series = refining.SINGLE, refining.SERIES
+    single = refining.SINGLE
     assert [refining.groups_for(*each) for each in asked] == [
-        refining.VOLUME, refining.STACK, single, single, single, series
+        BOXES, refining.STACK, single, single, single, TUBES
     ]  # fmt: skip
 
 
@@ -136,7 +134,7 @@ def test_cubes_bring_a_blurred_volume_nearer_to_the_truth_than_tubes(is_complex:
     pilot = smooth * torch.exp(torch.tensor(0.4j)) if is_complex else smooth - 1
     cubes, stack, tubes = (
         refining.refined(noisy, pilot, torch.ones(clean.shape), groups, rounds=1)
-        for groups in (refining.VOLUME, refining.STACK, refining.SERIES)
+        for groups in (BOXES, refining.STACK, TUBES)
     )
     assert error(cubes, clean) < 0.7 * error(pilot, clean)
     assert error(stack, clean) < 0.7 * error(pilot, clean)
@@ -155,7 +153,7 @@ def test_a_volume_some_layers_at_a_time_is_the_whole_volume(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5), (6, 2, 9), (3, 4, 4)])
-@pytest.mark.parametrize("groups", [refining.SERIES, refining.VOLUME, refining.STACK])
+@pytest.mark.parametrize("groups", [TUBES, BOXES, refining.STACK])
 def test_images_smaller_than_a_patch_or_the_search(shape: tuple[int, int, int], groups: Groups) -> None:
     noise = torch.randn(shape, generator=rng())
     found = refining.refined(10 + noise, torch.full(shape, 10.0), torch.ones(shape), groups, rounds=1)

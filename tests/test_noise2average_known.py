@@ -126,37 +126,39 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-def test_volumes_of_a_series_are_filtered_by_what_they_share() -> None:
-    weights = torch.linspace(0.3, 1.0, 8).view(-1, 1, 1, 1)
+@pytest.mark.parametrize("n_volumes", [1, 8])
+def test_volumes_are_filtered_by_what_they_share_or_each_by_itself(n_volumes: int) -> None:
+    weights = torch.linspace(1.0, 0.3, 8)[:n_volumes].view(-1, 1, 1, 1)
     clean = weights * truth(24)[None]
     images = [repeat(clean, 0.08, k) for k in range(2)]
     settings = small("known-noise", rounds=1)
     with_, without = (
         dataclasses.replace(
             denoiser("known-noise"),
-            config=dataclasses.replace(
-                settings, known=dataclasses.replace(settings.known, filters=filters, similar=32, window=4)
-            ),
+            config=dataclasses.replace(settings, known=dataclasses.replace(settings.known, share=share)),
         )
-        for filters in ((4,), ())
+        for share in (0.85, 0.0)
     )
     errors = [float((d.of_repeats(images).average.image - clean).square().mean()) for d in (with_, without)]
     assert errors[0] < 0.85 * errors[1]
 
 
 def test_the_filter_is_told_that_rice_bias_is_out_and_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[bool] = []
+    told: list[tuple[int, bool]] = []
 
-    def seven(noisy: torch.Tensor, *_: torch.Tensor, rician: bool, **__: int) -> torch.Tensor:
-        told.append(rician)
+    def seven(noisy: torch.Tensor, *_: object, rician: bool) -> torch.Tensor:
+        told.append((len(noisy), rician))
         return torch.full_like(noisy, 7.0)
 
     monkeypatch.setattr(known_noise.collaborative, "refined", seven)
-    met = meeting([repeat(truth()[None].expand(6, -1, -1, -1), 0.1, k) for k in range(2)], half_way=False)
-    average = torch.zeros_like(met.average.values)
-    found = known_noise.filtered(average, met, Course(small("known-noise")))
-    torch.testing.assert_close(found, torch.full_like(found, 0.85 * 7))
-    assert not any(told)
+    depth = len(truth())
+    for n_volumes, expected in ((6, [(6, False)] * depth), (2, [(depth, False)] * 2)):
+        told.clear()
+        met = meeting([repeat(truth()[None].expand(n_volumes, -1, -1, -1), 0.1, k) for k in range(2)], half_way=False)
+        average = torch.zeros_like(met.average.values)
+        found = known_noise.filtered(average, met, Course(small("known-noise")))
+        torch.testing.assert_close(found, torch.full_like(found, 0.85 * 7))
+        assert told == expected
 
 
 def test_magnitudes_have_less_noise_where_there_is_no_signal() -> None:

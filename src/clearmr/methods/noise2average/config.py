@@ -32,7 +32,7 @@ class KnownNoiseConfig:
     views         of the average for a result
     half_way      whether repeats are moved to meet half way, by less than a voxel
     alpha         of recorruption: the smaller, the nearer its input is to the average, and the noisier its target
-    filters       patch sides of collaborative filters over the volumes of a diffusion series
+    share         of the collaborative filter in a result (`known_noise.filtered`); 0: none
     """
 
     first_views: int = 3
@@ -40,10 +40,7 @@ class KnownNoiseConfig:
     views: int = 6
     half_way: bool = True
     alpha: float = 0.5
-    filters: tuple[int, ...] = (4,)
     share: float = 0.85
-    similar: int = 128
-    window: int = 8
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from clearmr.evaluate.rician import as_gaussian
 from clearmr.methods import collaborative
-from clearmr.methods.collaborative import Groups
 from clearmr.methods.noise2average import course as courses
 from clearmr.methods.noise2average import pairs, rigid
 from clearmr.methods.noise2average.course import Course, State
@@ -136,18 +135,15 @@ def one_round(reading: Told, met: Meeting, weight: Tensor, course: Course, numbe
 
 
 def filtered(average: Tensor, met: Meeting, course: Course) -> Tensor:
-    """The volumes of a diffusion series, filtered by what they have in common; others as they are."""
-    known = course.config.known
-    if len(average) < LEAST_VOLUMES or not known.filters:
+    """A diffusion series filtered slice by slice by what its volumes have in common, other volumes each by itself."""
+    known, noise_sd = course.config.known, met.average.noise_sd.expand(average.shape)
+    if not known.share:
         return average
-    noise_sd = met.average.noise_sd.expand(average.shape)
-    groups = [Groups(patch, known.similar, known.window) for patch in known.filters]
-    out = torch.empty_like(average)
-    for z in range(average.shape[1]):
-        parts = (met.average.values[:, z], average[:, z], noise_sd[:, z])
-        found = [collaborative.refined(*parts, each, rician=False) for each in groups]
-        out[:, z] = torch.stack(found).mean(0)
-    return torch.lerp(average, out.clamp_min(0), known.share)
+    groups, axis = (collaborative.TUBES, 1) if len(average) >= LEAST_VOLUMES else (collaborative.BOXES, 0)
+    noisy, pilot, told = (values.unbind(axis) for values in (met.average.values, average, noise_sd))
+    parts = zip(noisy, pilot, told, strict=True)
+    out = [collaborative.refined(a, b, c, groups, rician=False) for a, b, c in parts]
+    return torch.lerp(average, torch.stack(out, axis).clamp_min(0), known.share)
 
 
 _NONE = Scale(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))

@@ -11,25 +11,22 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from clearmr.methods import collaborative
-from clearmr.methods.collaborative import Groups
+from clearmr.methods.collaborative import BOXES, TUBES, Groups
 
 ROUNDS = 2
 SHARE = 0.9  # of the filtered; the rest is the network's
 
-# Chosen on the simulated and the real cine at one noise level each, on slices, and on one head as a volume and as thick
-# slices, at two: near these, 0.3 dB matter at most.
-SERIES, SINGLE = Groups(4, 128, 8), Groups(6, 64, 10)
-VOLUME, STACK = Groups(4, 32, 4, slices=4), Groups(4, 32, 4, slices=2)
+SINGLE, STACK = Groups(6, 64, 10), Groups(4, 32, 4, slices=2)  # chosen on slices, and on thick ones of one head
 SERIES_FRAMES = 4  # from which a tube is long enough to be thin
 
 
 def groups_for(along: str, n_frames: int) -> Groups:
     """What is grouped in an image of so many frames or slices, along which of `layout.Along` the network went."""
     if along == "volume":
-        return VOLUME
+        return BOXES
     if along == "depth" and n_frames > 1:
         return STACK
-    return SERIES if n_frames >= SERIES_FRAMES else SINGLE
+    return TUBES if n_frames >= SERIES_FRAMES else SINGLE
 
 
 def rounds_for(along: str, *, asked: int) -> int:
