@@ -16,7 +16,7 @@ from clearmr.simulate import simulate
 from real_cine import clean_cine
 
 ONE = torch.ones(1, 1, 1, 1)
-LESION_KEPT, REMOVED_LEAST, NOISE_LEFT = 0.75, 0.88, 0.05
+LESION_KEPT, REMOVED_LEAST, NOISE_LEFT = 0.8, 0.94, 0.05
 
 
 @pytest.fixture(scope="module")
