@@ -75,12 +75,11 @@ def refined(
     values are magnitudes, whose bias and variance follow from the pilot.
     """
     safe = torch.where(noise_sd > 0, noise_sd, noise_sd[noise_sd > 0].median())
-    given, guess, variance = noisy / safe, pilot / safe, torch.ones_like(safe)
+    given, guess, variance = noisy / safe, pilot / safe, None
     if rician:
         given, variance = as_gaussian(given, guess)
-    values, guess = _parts(given), _parts(guess)
-    variance = variance[:, None].expand(values.shape)
-    clean = filtered(values, guess, variance, groups, tick=tick)
+        variance = variance[:, None]
+    clean = filtered(_parts(given), _parts(guess), variance, groups, tick=tick)
     out = torch.complex(clean[:, 0], clean[:, 1]) if noisy.is_complex() else clean[:, 0]
     out = out.clamp_min(0) if rician else out
     return torch.where(noise_sd > 0, out.mul_(safe), noisy)
@@ -94,22 +93,23 @@ def _parts(values: Tensor) -> Tensor:
 def filtered(
     noisy: Float[Tensor, "T C H W"],
     pilot: Float[Tensor, "T C H W"],
-    variance: Float[Tensor, "T C H W"],
+    variance: Float[Tensor, "T C H W"] | None,
     groups: Groups,
     *,
     tick: Callable[[], None] = lambda: None,
 ) -> Float[Tensor, "T C H W"]:
     """The series or volume, each patch estimated from those alike, the mean where patches overlap.
 
-    variance: of the noise of each value. Long series part by part (`parts_of`), volumes some layers at a time, with a
-    `tick` after each.
+    variance: of the noise of each value; None: 1. Long series part by part (`parts_of`), volumes some layers at a time,
+    with a `tick` after each.
     """
+    given = [values for values in (noisy, pilot, variance) if values is not None]
     if groups.slices is not None:
-        volumes = [values.movedim(1, 0) for values in (noisy, pilot, variance)]
+        volumes = [values.movedim(1, 0) for values in given]
         return _filtered(volumes, groups, tick).movedim(0, 1)
     total, count = torch.zeros_like(noisy), torch.zeros(len(noisy), 1, 1, 1)
     for part in parts_of(len(noisy)):
-        tubes = [values[part].flatten(0, 1)[:, None] for values in (noisy, pilot, variance)]
+        tubes = [values[part].flatten(0, 1)[:, None] for values in given]
         total[part] += _filtered(tubes, groups, tick).view(noisy[part].shape)
         count[part] += 1
     return total / count
@@ -124,7 +124,7 @@ def parts_of(n_frames: int) -> list[slice]:
 
 
 def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None]) -> Tensor:
-    """Of noisy, pilot and variance (R, D, H, W), R values at each place. Beyond the border they are mirrored."""
+    """Of noisy, pilot and, if told, variance (R, D, H, W), R values at each place; mirrored beyond the border."""
     shape = given[0].shape[1:]
     beyond = [
         _mirror(n, reach, reach + -n % side) for n, side, reach in zip(shape, groups.sides, groups.reach, strict=True)
@@ -149,33 +149,35 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
 
 
 def estimate(
-    noisy: Float[Tensor, "G K D"], pilot: Float[Tensor, "G K D"], variance: Float[Tensor, "G K D"]
+    noisy: Float[Tensor, "G K D"], pilot: Float[Tensor, "G K D"], variance: Float[Tensor, "G K D"] | None = None
 ) -> Float[Tensor, "G K D"]:
     """Of G groups of K vectors: m + C (C + V)^-1 (noisy - m), C the covariance of the pilot, m a mean of the group.
 
-    V is the variance, averaged over the group. Solved in the K vectors' own space, since D is the larger.
+    V is the variance, averaged over the group, or 1. Solved in the K vectors' own space, since D is the larger.
     """
-    told = variance.mean(1, keepdim=True).clamp_min(1e-12)
-    whiten, mean = told.rsqrt(), _mean(noisy, pilot, told)
-    spread = pilot - pilot.mean(1, keepdim=True)
-    white = spread * whiten
+    told = None if variance is None else variance.mean(1, keepdim=True).clamp_min(1e-12)
+    mean, spread = _mean(noisy, pilot, told), pilot - pilot.mean(1, keepdim=True)
+    white, apart = spread, noisy - mean
+    if told is not None:
+        white, apart = spread * told.rsqrt(), apart.mul_(told.rsqrt())
     n = noisy.shape[1]
     gram = white @ white.mT
     # Where the noise is next to nothing, float32 needs a little more on the diagonal.
     power = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     gram = gram + (n - 1 + 1e-5 * power) * torch.eye(n)
-    weights = torch.cholesky_solve(white @ ((noisy - mean) * whiten).mT, torch.linalg.cholesky(gram))
+    weights = torch.cholesky_solve(white @ apart.mT, torch.linalg.cholesky(gram))
     return torch.baddbmm(mean, weights.mT, spread)
 
 
-def _mean(noisy: Tensor, pilot: Tensor, variance: Tensor) -> Tensor:
+def _mean(noisy: Tensor, pilot: Tensor, variance: Tensor | None) -> Tensor:
     """The pilot's mean, moved to the noisy vectors' as far as the noise does not explain that they differ.
 
     James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is.
     """
     start = pilot.mean(1, keepdim=True)
     apart = noisy.mean(1, keepdim=True) - start
-    explained = apart.shape[-1] / noisy.shape[1] / (apart.square() / variance).sum(-1, keepdim=True).clamp_min(1e-12)
+    power = apart.square() if variance is None else apart.square() / variance
+    explained = apart.shape[-1] / noisy.shape[1] / power.sum(-1, keepdim=True).clamp_min(1e-12)
     return start + (1 - explained).clamp_min(0) * apart
 
 
