@@ -24,15 +24,17 @@ COMMAND_PATHS = [[command.NAME] for command in COMMANDS] + [[g, name] for g in G
 
 def test_help_is_fast_and_loads_no_torch() -> None:
     code = "import sys; from clearmr.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
-    costs = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert found.returncode == 0, found.stderr
-        costs.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    # Seconds of the processor, not of the wall: the machine may be busy.
-    assert min(costs) < 0.5
+    helps, library = ([processor_seconds(each) for _ in range(3)] for each in (code, "import typer, rich.console"))
+    assert min(helps) < max(0.5, 8 * min(library))  # on a slow machine beside what it is made with
+
+
+def processor_seconds(code: str) -> float:
+    """Not of the wall: the machine may be busy."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert found.returncode == 0, found.stderr
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def test_help_of_every_command_loads_no_torch() -> None:
