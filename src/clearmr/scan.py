@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Complex, Inexact
 from torch import Tensor
 
@@ -138,7 +137,7 @@ class SnrImage:
     def __post_init__(self) -> None:
         for name in ("noise_sd", "gmap"):
             shape = tuple(getattr(self, name).shape)
-            if len(shape) != 4 or torch.broadcast_shapes(shape, self.image.shape) != self.image.shape:
+            if len(shape) != 4 or any(n not in (1, full) for n, full in zip(shape, self.image.shape, strict=True)):
                 todo = f"give {name} as (frame, z, y, x) with 1 where it does not vary"
                 raise InputError(f"{name} broadcastable to the image {tuple(self.image.shape)}", f"{shape}", todo)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import twixtools
 
 from clearmr.errors import InputError
 from clearmr.formats.assemble import assemble
@@ -57,6 +56,8 @@ def sniff(path: Path) -> bool:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """twixtools' measurements, without what it prints. Raises InputError for a damaged file."""
+    import twixtools  # not above: it takes a second, and any file is asked whether it is twix
+
     check_whole(path)
     quiet = io.StringIO()
     try:

@@ -5,8 +5,6 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from twixtools import mdh_def
-
 from clearmr.errors import InputError
 
 RAID_ENTRIES, RAID_ENTRY = 64, struct.Struct("<IIQQ64s64s")
@@ -52,6 +50,8 @@ def check_whole(path: Path) -> None:
 
 
 def _walk(file: BinaryIO, path: Path, start: int, stop: int, *, raid: bool) -> None:
+    from twixtools import mdh_def  # not above: it takes a second, and any file is asked whether it is twix
+
     kind = mdh_def.Scan_header if raid else mdh_def.VB17_header
     per_channel = ctypes.sizeof(mdh_def.Channel_header if raid else mdh_def.VB17_header)
     once = ctypes.sizeof(kind) if raid else 0
