@@ -42,6 +42,19 @@ def test_next_to_nothing_is_left_of_pure_noise() -> None:
     assert float(found.std()) < 0.1  # of fewer values a group
 
 
+def test_any_number_of_threads_gives_the_same_bits_and_stays_as_it_was() -> None:
+    noisy = torch.randn(6, 2, 40, 32, generator=rng(4))
+    one = collaborative.filtered(noisy, 0.5 * noisy, None, TUBES)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        three = collaborative.filtered(noisy, 0.5 * noisy, None, TUBES)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(three, one, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("n_frames", [1, 5, 18, 19, 30, 37, 75])
 def test_long_series_are_filtered_in_overlapping_parts(n_frames: int) -> None:
     frames, parts = range(n_frames), collaborative.parts_of(n_frames)

@@ -8,8 +8,11 @@ of least error.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +21,13 @@ from torch import Tensor
 
 from clearmr.evaluate.rician import as_gaussian
 
-AT_ONCE = 2**20  # values of the groups in work
+AT_ONCE = 2**19  # values of the groups that one thread has in work
+AT_WORK = 8  # threads at the most: one alone adds up what they make
 COMPARED = 2**23  # distances held while patches that are alike are looked for
 FRAMES, OVERLAP = 18, 4  # of a tube at the most, and what the parts that longer series are cut into have in common
 
 Three = tuple[int, int, int]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -133,19 +138,50 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
     across = pilot.shape[1:]
     inside = _flat([torch.arange(side) for side in groups.sides], across)
     values = [_mirrored(part, beyond).flatten(1).T.contiguous() for part in given]
-    total, count = torch.zeros_like(values[0]), torch.zeros(len(values[0]), 1)
+    total, count = torch.zeros_like(values[0]), torch.zeros(across.numel())
     n_values = len(given[0])
     chunk = max(1, AT_ONCE // (groups.similar * len(inside) * n_values))
+
+    def patches(corners: Tensor) -> tuple[Tensor, Tensor]:
+        index = (corners[:, :, None] + inside).flatten()
+        estimated = estimate(*(part.index_select(0, index).view(*corners.shape, -1) for part in values))
+        return index, estimated.view(-1, n_values)
+
     for layers in _layers(shape, groups):
-        for corners in alike(pilot, layers, groups).split(chunk):
-            index = corners[:, :, None] + inside
-            estimated = estimate(*(part[index].flatten(2) for part in values))
-            total.index_add_(0, index.flatten(), estimated.reshape(-1, n_values))
-            count.index_add_(0, index.flatten(), torch.ones(index.numel(), 1))
+        corners = alike(pilot, layers, groups)
+        count += corners.flatten().bincount(minlength=len(count))
+        for index, estimated in _side_by_side(patches, corners.split(chunk)):
+            total.index_add_(0, index, estimated)
         tick()
-    out = (total / count.clamp_min(1)).T.unflatten(1, across)
+    count = count.view(across)  # of the patches that begin there; now of those that reach there
+    for axis, side in enumerate(groups.sides):
+        count = sum(count.roll(by, axis) for by in range(1, side)) + count
+    out = total.T.unflatten(1, across).div_(count.clamp_min_(1))
     (z, y, x), (depth, height, width) = groups.reach, shape
     return out[:, z : z + depth, y : y + height, x : x + width]
+
+
+def _side_by_side(work: Callable[[Tensor], Made], tasks: Iterable[Tensor]) -> Iterator[Made]:
+    """What `work` makes of each task, in order: tasks side by side on PyTorch's threads, each on one.
+
+    Each step of `estimate` is too small to be worth dividing.
+    """
+    n_threads = torch.get_num_threads()
+    n_workers = min(n_threads, AT_WORK)
+    if n_workers == 1:
+        yield from map(work, tasks)
+        return
+    waiting: deque[Future[Made]] = deque()
+    try:
+        with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for task in tasks:
+                waiting.append(pool.submit(work, task))
+                if len(waiting) > 2 * n_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(n_threads)  # the pool's one is else what threads made later begin with
 
 
 def estimate(
@@ -156,7 +192,8 @@ def estimate(
     V is the variance, averaged over the group, or 1. Solved in the K vectors' own space, since D is the larger.
     """
     told = None if variance is None else variance.mean(1, keepdim=True).clamp_min(1e-12)
-    mean, spread = _mean(noisy, pilot, told), pilot - pilot.mean(1, keepdim=True)
+    center = pilot.mean(1, keepdim=True)
+    mean, spread = _mean(noisy, center, told), pilot - center
     white, apart = spread, noisy - mean
     if told is not None:
         white, apart = spread * told.rsqrt(), apart.mul_(told.rsqrt())
@@ -169,16 +206,15 @@ def estimate(
     return torch.baddbmm(mean, weights.mT, spread)
 
 
-def _mean(noisy: Tensor, pilot: Tensor, variance: Tensor | None) -> Tensor:
+def _mean(noisy: Tensor, center: Tensor, variance: Tensor | None) -> Tensor:
     """The pilot's mean, moved to the noisy vectors' as far as the noise does not explain that they differ.
 
     James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is.
     """
-    start = pilot.mean(1, keepdim=True)
-    apart = noisy.mean(1, keepdim=True) - start
+    apart = noisy.mean(1, keepdim=True) - center
     power = apart.square() if variance is None else apart.square() / variance
     explained = apart.shape[-1] / noisy.shape[1] / power.sum(-1, keepdim=True).clamp_min(1e-12)
-    return start + (1 - explained).clamp_min(0) * apart
+    return center + (1 - explained).clamp_min(0) * apart
 
 
 def alike(pilot: Float[Tensor, "R D H W"], layers: range, groups: Groups) -> Int[Tensor, "G K"]:
