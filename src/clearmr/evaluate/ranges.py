@@ -10,7 +10,7 @@ from torch import Tensor
 from clearmr.scan import SnrImage
 
 BRIGHTEST = 0.995  # quantile of the SNR that stands for the image's brightest parts
-SAMPLE = 10**6
+SAMPLE = 2 * 10**5
 WORDS = {"snr": "an SNR of its brightest parts", "g": "a g-factor", "matrix": "a matrix size", "contrast": "a contrast"}
 DARK, BRIGHT, OBJECT = 0.1, 0.9, 3.0  # quantiles of the SNR over OBJECT: their ratio is the contrast
 
@@ -61,6 +61,6 @@ def _contrast(image: SnrImage) -> float:
 
 
 def _sampled(values: Tensor) -> Tensor:
-    """About a million of the values at the most, evenly picked: the same places for every tensor of one shape."""
+    """SAMPLE of the values at the most, evenly picked: the same places for every tensor of one shape."""
     step = max(1, math.ceil((values.numel() / SAMPLE) ** (1 / 3)))
     return values[:, ::step, ::step, ::step].flatten()

@@ -48,7 +48,7 @@ class UNet(nn.Module):
             features = down(features)
         features = self.bridge(features)
         for block, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips), strict=True):
-            features = block(up(features) + skip)
+            features = block(up(features).to(skip.dtype).add_(skip))
         return in_float32(self.tail, features)[..., :height, :width]
 
 

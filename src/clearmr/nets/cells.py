@@ -39,7 +39,8 @@ class ResidualConv3d(nn.Module):
         nn.init.normal_(self.second.weight, std=0.1 * (27 * channels) ** -0.5)
 
     def forward(self, x: Net5D) -> Net5D:
-        return x + self.second(F.relu(self.first(x)))
+        out = self.second(F.relu(self.first(x), inplace=True))
+        return out.to(x.dtype).add_(x)  # in place, since fresh memory for large arrays takes longer than the sum
 
 
 @dataclass(frozen=True)
