@@ -169,9 +169,8 @@ class _Work:
         fit = left // (voxels * (asked.bytes_per_voxel + SERIES_BYTES))
         self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
         self.plan = tiles.plan(self.shape, asked, left / self.batch)
-        self.total = -(-n // self.batch) * len(self.plan.boxes) + n * refining.ticks(
-            self.shape, self.groups, self.rounds
-        )
+        filtering = refining.ticks(self.shape, self.groups, self.rounds)
+        self.total = -(-n // self.batch) * len(self.plan.boxes) + n * filtering
 
     def _figures(self) -> dict[str, Any]:
         precision = "bf16" if self.bf16 else "float32"
