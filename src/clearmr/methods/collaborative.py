@@ -149,7 +149,7 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
 
     for layers in _layers(shape, groups):
         corners = alike(pilot, layers, groups)
-        count += corners.flatten().bincount(minlength=len(count))
+        count.index_add_(0, corners.flatten(), torch.ones(corners.numel()))
         for index, estimated in _side_by_side(patches, corners.split(chunk)):
             total.index_add_(0, index, estimated)
         tick()
