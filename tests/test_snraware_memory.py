@@ -99,7 +99,7 @@ from clearmr.scan import SnrImage
 torch.set_num_threads(1)
 g = torch.Generator().manual_seed(0)
 one = torch.ones(1, 1, 1, 1)
-noisy = SnrImage(10 + torch.complex(*torch.randn((2, 16, 1, 144, 144), generator=g)), one, one, "given")
+noisy = SnrImage(10 + torch.complex(*torch.randn((2, 16, 1, 192, 160), generator=g)), one, one, "given")
 tiles = road.denoise(noisy, model="snraware-small", memory=MEMORY).meta["steps"][-1]["tiles"]
 print(tiles, 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
 """

@@ -134,12 +134,22 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
     beyond = [
         _mirror(n, reach, reach + -n % side) for n, side, reach in zip(shape, groups.sides, groups.reach, strict=True)
     ]
-    pilot = _mirrored(given[1], beyond)
-    across = pilot.shape[1:]
+    total, count = _added([_mirrored(part, beyond) for part in given], _layers(shape, groups), groups, tick)
+    for axis, side in enumerate(groups.sides):
+        count = sum(count.roll(by, axis) for by in range(1, side)) + count
+    out = total.div_(count.clamp_min_(1))
+    (z, y, x), (depth, height, width) = groups.reach, shape
+    return out[:, z : z + depth, y : y + height, x : x + width]
+
+
+def _added(
+    given: Sequence[Tensor], layers: Sequence[range], groups: Groups, tick: Callable[[], None]
+) -> tuple[Tensor, Tensor]:
+    """(R, D, H, W) of all estimated patches added up, and (D, H, W): how many of them begin at each place."""
+    n_values, *across = given[0].shape
     inside = _flat([torch.arange(side) for side in groups.sides], across)
-    values = [_mirrored(part, beyond).flatten(1).T.contiguous() for part in given]
-    total, count = torch.zeros_like(values[0]), torch.zeros(across.numel())
-    n_values = len(given[0])
+    values = [part.flatten(1).T.contiguous() for part in given]
+    total, count = torch.zeros_like(values[0]), torch.zeros(math.prod(across))
     chunk = max(1, AT_ONCE // (groups.similar * len(inside) * n_values))
 
     def patches(corners: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,18 +157,13 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
         estimated = estimate(*(part.index_select(0, index).view(*corners.shape, -1) for part in values))
         return index, estimated.view(-1, n_values)
 
-    for layers in _layers(shape, groups):
-        corners = alike(pilot, layers, groups)
+    for some in layers:
+        corners = alike(given[1], some, groups)
         count.index_add_(0, corners.flatten(), torch.ones(corners.numel()))
         for index, estimated in _side_by_side(patches, corners.split(chunk)):
             total.index_add_(0, index, estimated)
         tick()
-    count = count.view(across)  # of the patches that begin there; now of those that reach there
-    for axis, side in enumerate(groups.sides):
-        count = sum(count.roll(by, axis) for by in range(1, side)) + count
-    out = total.T.unflatten(1, across).div_(count.clamp_min_(1))
-    (z, y, x), (depth, height, width) = groups.reach, shape
-    return out[:, z : z + depth, y : y + height, x : x + width]
+    return total.T.unflatten(1, across), count.view(across)
 
 
 def _side_by_side(work: Callable[[Tensor], Made], tasks: Iterable[Tensor]) -> Iterator[Made]:
