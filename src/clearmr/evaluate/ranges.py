@@ -61,6 +61,6 @@ def _contrast(image: SnrImage) -> float:
 
 
 def _sampled(values: Tensor) -> Tensor:
-    """SAMPLE of the values at the most, evenly picked: the same places for every tensor of one shape."""
+    """About SAMPLE of the values at the most, evenly picked: the same places for every tensor of one shape."""
     step = max(1, math.ceil((values.numel() / SAMPLE) ** (1 / 3)))
     return values[:, ::step, ::step, ::step].flatten()

@@ -135,7 +135,7 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
         _mirror(n, reach, reach + -n % side) for n, side, reach in zip(shape, groups.sides, groups.reach, strict=True)
     ]
     total, count = _added([_mirrored(part, beyond) for part in given], _layers(shape, groups), groups, tick)
-    for axis, side in enumerate(groups.sides):
+    for axis, side in enumerate(groups.sides):  # from where patches begin to all places that they reach
         count = sum(count.roll(by, axis) for by in range(1, side)) + count
     out = total.div_(count.clamp_min_(1))
     (z, y, x), (depth, height, width) = groups.reach, shape
