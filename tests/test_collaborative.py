@@ -1,6 +1,7 @@
 """The collaborative filter, and SNRAware's use of it: tubes and boxes, told the noise, in bounded parts."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -49,7 +50,8 @@ def test_any_number_of_threads_gives_the_same_bits_and_stays_as_it_was() -> None
     try:
         torch.set_num_threads(3)
         three = collaborative.filtered(noisy, 0.5 * noisy, None, TUBES)
-        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(three, one, rtol=0, atol=0)

@@ -216,7 +216,7 @@ def test_npz_of_another_program_needs_only_an_image(tmp_path: Path) -> None:
         ({"image": np.full((1, 1, 2, 2), np.nan)}, "NaN"),
         ({"image": np.array([["a"]])}, "numbers"),
         ({"image": np.ones((1, 1, 2, 2)), "noise_sd": np.ones((3, 3))}, "broadcastable"),
-        ({"image": np.ones((1, 1, 2, 2)), "gmap": np.ones((2, 1, 2, 2))}, "broadcastable"),
+        ({"image": np.ones((2, 1, 2, 2)), "gmap": np.ones((3, 1, 2, 2))}, "broadcastable"),
         ({"image": np.ones((1, 1, 2, 2)), "meta": np.array("[1")}, "JSON"),
         ({"image": np.ones((1, 1, 2, 2)), "spacing": np.array([0.0, 1, 1])}, "spacing"),
         ({"image": np.ones((1, 1, 2, 2)), "affine": np.ones(3)}, "affine"),
