@@ -21,12 +21,14 @@ from torch import Tensor
 
 from clearmr.evaluate.rician import as_gaussian
 
+CERTAIN = 8.0  # SDs of the power of a group's mean noise: from where it is signal
 AT_ONCE = 2**19  # values of the groups that one thread has in work
 AT_WORK = 8  # threads at the most: one alone adds up what they make
 COMPARED = 2**23  # distances held while patches that are alike are looked for
 FRAMES, OVERLAP = 18, 4  # of a tube at the most, and what the parts that longer series are cut into have in common
 
 Three = tuple[int, int, int]
+Task = TypeVar("Task")
 Made = TypeVar("Made")
 
 
@@ -35,12 +37,14 @@ class Groups:
     """Side of the patches, how many alike make a group, and how far they are looked for, in pixels or voxels.
 
     slices: of a patch in a volume, and how many slices up and down it is looked for; None: squares through all frames.
+    colour: 0 or 1, groups are made about the patches of this colour of a chessboard; None: about all of them.
     """
 
     patch: int
     similar: int
     window: int
     slices: int | None = None
+    colour: int | None = None
 
     @property
     def sides(self) -> Three:
@@ -106,7 +110,7 @@ def filtered(
     """The series or volume, each patch estimated from those alike, the mean where patches overlap.
 
     variance: of the noise of each value; None: 1. Long series part by part (`parts_of`), volumes some layers at a time,
-    with a `tick` after each.
+    with a `tick` after each. Values in no patch are the pilot's.
     """
     given = [values for values in (noisy, pilot, variance) if values is not None]
     if groups.slices is not None:
@@ -137,9 +141,9 @@ def _filtered(given: Sequence[Tensor], groups: Groups, tick: Callable[[], None])
     total, count = _added([_mirrored(part, beyond) for part in given], _layers(shape, groups), groups, tick)
     for axis, side in enumerate(groups.sides):  # from where patches begin to all places that they reach
         count = sum(count.roll(by, axis) for by in range(1, side)) + count
-    out = total.div_(count.clamp_min_(1))
-    (z, y, x), (depth, height, width) = groups.reach, shape
-    return out[:, z : z + depth, y : y + height, x : x + width]
+    inside = tuple(slice(reach, reach + n) for reach, n in zip(groups.reach, shape, strict=True))
+    total, count = total[(slice(None), *inside)], count[inside]
+    return torch.where(count > 0, total / count, given[1])
 
 
 def _added(
@@ -150,11 +154,12 @@ def _added(
     inside = _flat([torch.arange(side) for side in groups.sides], across)
     values = [part.flatten(1).T.contiguous() for part in given]
     total, count = torch.zeros_like(values[0]), torch.zeros(math.prod(across))
-    chunk = max(1, AT_ONCE // (groups.similar * len(inside) * n_values))
+    n_dims = len(inside) * n_values
+    chunk = max(1, AT_ONCE // (groups.similar * n_dims))
 
     def patches(corners: Tensor) -> tuple[Tensor, Tensor]:
         index = (corners[:, :, None] + inside).flatten()
-        estimated = estimate(*(part.index_select(0, index).view(*corners.shape, -1) for part in values))
+        estimated = estimate(*(part.index_select(0, index).view(*corners.shape, n_dims) for part in values))
         return index, estimated.view(-1, n_values)
 
     for some in layers:
@@ -166,10 +171,10 @@ def _added(
     return total.T.unflatten(1, across), count.view(across)
 
 
-def _side_by_side(work: Callable[[Tensor], Made], tasks: Iterable[Tensor]) -> Iterator[Made]:
+def _side_by_side(work: Callable[[Task], Made], tasks: Iterable[Task]) -> Iterator[Made]:
     """What `work` makes of each task, in order: tasks side by side on PyTorch's threads, each on one.
 
-    Each step of `estimate` is too small to be worth dividing.
+    Each step of a task is too small to be worth dividing.
     """
     n_threads = torch.get_num_threads()
     n_workers = min(n_threads, AT_WORK)
@@ -214,11 +219,15 @@ def estimate(
 def _mean(noisy: Tensor, center: Tensor, variance: Tensor | None) -> Tensor:
     """The pilot's mean, moved to the noisy vectors' as far as the noise does not explain that they differ.
 
-    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is.
+    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is. More
+    than the expected power (by CERTAIN of its SDs) is taken for noise, since the group was chosen by a pilot that may
+    hold some of the same noise, which round after round would grow.
     """
     apart = noisy.mean(1, keepdim=True) - center
     power = apart.square() if variance is None else apart.square() / variance
-    explained = apart.shape[-1] / noisy.shape[1] / power.sum(-1, keepdim=True).clamp_min(1e-12)
+    n_values = apart.shape[-1]
+    noise = (1 + CERTAIN * math.sqrt(2 / n_values)) * n_values / noisy.shape[1]
+    explained = noise / power.sum(-1, keepdim=True).clamp_min(1e-12)
     return center + (1 - explained).clamp_min(0) * apart
 
 
@@ -229,23 +238,35 @@ def alike(pilot: Float[Tensor, "R D H W"], layers: range, groups: Groups) -> Int
     """
     sides, reach, across = groups.sides, groups.reach, pilot.shape[1:]
     counts = [(n - 2 * far) // side for n, side, far in zip(across, sides, reach, strict=True)]
-    starts = [torch.tensor(layers), *(torch.arange(n) for n in counts[1:])]
-    corners = [at * side + far for at, side, far in zip(starts, sides, reach, strict=True)]
+    places = [torch.tensor(layers), *(torch.arange(n) for n in counts[1:])]
+    corners = [at * side + far for at, side, far in zip(places, sides, reach, strict=True)]
     shifts = list(itertools.product(*(range(-far, far + 1) for far in reach)))
+    chosen = _of_colour(places, groups.colour)
 
     def moved(shift: tuple[int, ...]) -> Tensor:
         ends = ((int(at[0]) + by, int(at[-1]) + by) for at, by in zip(corners, shift, strict=True))
         return pilot[(slice(None), *(slice(a, b + side) for (a, b), side in zip(ends, sides, strict=True)))]
 
+    def distance(shift: tuple[int, ...]) -> Tensor:
+        apart = (here - moved(shift)).square_().mean(0)
+        return F.avg_pool3d(apart[None], sides)[0].flatten()[chosen]
+
+    here = moved((0, 0, 0))
     # One array, made before: small ones kept between large ones that are freed would make the heap grow and grow.
-    distances = torch.empty(len(shifts), math.prod(len(at) for at in corners))
-    for held, shift in zip(distances, shifts, strict=True):
-        apart = (moved((0, 0, 0)) - moved(shift)).square_().mean(0)
-        held.copy_(F.avg_pool3d(apart[None], sides)[0].flatten())
-    distances[shifts.index((0, 0, 0))] = -1.0  # itself first, also where all are alike: no voxel is left out
+    distances = torch.empty(len(shifts), int(chosen.sum()))
+    for held, found in zip(distances, _side_by_side(distance, shifts), strict=True):
+        held.copy_(found)
+    distances[shifts.index((0, 0, 0))] = -1.0  # itself first, also where all are alike
     nearest = distances.T.topk(min(groups.similar, len(shifts)), dim=1, largest=False).indices
     offsets = torch.tensor([(z * across[1] + y) * across[2] + x for z, y, x in shifts])
-    return offsets[nearest] + _flat(corners, across)[:, None]
+    return offsets[nearest] + _flat(corners, across)[chosen, None]
+
+
+def _of_colour(places: Sequence[Tensor], colour: int | None) -> Tensor:
+    """Which of the patches with these z, y and x in the grid of patches are of this colour of a chessboard."""
+    z, y, x = places
+    parity = ((z[:, None, None] + y[:, None] + x) % 2).flatten()
+    return torch.ones_like(parity, dtype=torch.bool) if colour is None else parity == colour
 
 
 def _layers(shape: Sequence[int], groups: Groups) -> list[range]:

@@ -15,8 +15,8 @@ from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
-from clearmr.methods import keeping
-from clearmr.methods.snraware import layout, pairs, refining, tiles
+from clearmr.methods import keeping, refining
+from clearmr.methods.snraware import layout, pairs, tiles
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 
@@ -32,8 +32,8 @@ PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.45e9, 48.0, 24.0
 class SnrAware(keeping.Options):
     """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude.
 
-    refine: rounds of the collaborative filter that follows: series in time, single images (`refining.py`). along: what
-    the network's T axis is (`layout.resolve`).
+    refine: rounds of the collaborative filter that follows (`methods/refining.py`); None: all that are planned. along:
+    what the network's T axis is (`layout.resolve`).
     """
 
     WAYS = layout.ALONG
@@ -41,7 +41,7 @@ class SnrAware(keeping.Options):
     net: nn.Module
     name: str
     card: dict[str, Any]
-    refine: int = refining.ROUNDS
+    refine: int | None = None
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise series by series, whole or tile by tile. Raises InputError where the model does not fit the image.
@@ -79,8 +79,8 @@ class SnrAware(keeping.Options):
 
     def _volume(self, image: SnrImage) -> tuple[Tensor, dict[str, Any]]:
         """The mean of what the network makes of a volume along each of its axes in turn, filtered."""
-        rounds = refining.rounds_for("volume", asked=self.refine)
-        n_parts = len(layout.TURNS) + bool(rounds)
+        plan = self.plan("volume", image.image.shape[1], image)
+        n_parts = len(layout.TURNS) + bool(plan)
         whole = torch.zeros(())
         figures: dict[str, Any] = {}
         for index, (there, back) in enumerate(layout.TURNS):
@@ -90,13 +90,17 @@ class SnrAware(keeping.Options):
             whole = out if index == 0 else whole.add_(out.permute(back))
             figures = figures or told
         whole.div_(len(layout.TURNS))
-        groups, shape = refining.groups_for("volume", image.image.shape[1]), image.image.shape
-        done, total = itertools.count(1), shape[0] * refining.ticks(shape[1:], groups, rounds)
+        shape = image.image.shape
+        done, total = itertools.count(1), shape[0] * refining.ticks(shape[1:], plan)
         noise_sd = image.noise_sd.float().expand(shape)
         for out, noisy, sd in zip(whole, image.image, noise_sd, strict=True):
             tick = lambda: _part_of(self.progress, n_parts - 1, n_parts, next(done), total)  # noqa: E731
-            out.copy_(refining.refined(noisy, out, sd, groups, rounds=rounds, tick=tick))
-        return whole, figures | {"refined": rounds}
+            out.copy_(refining.refined(noisy, out, sd, plan, tick=tick))
+        return whole, figures | {"refined": len(plan)}
+
+    def plan(self, along: layout.Along, n_frames: int, image: SnrImage) -> refining.Plan:
+        """How a series is filtered after the network, round by round."""
+        return refining.plan_for(along, n_frames, is_complex=image.is_complex)[: self.refine]
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
         if image.is_complex and self.config.image == "magnitude":
@@ -150,8 +154,7 @@ class _Work:
         maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
         self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
         self.bf16 = bf16_pays(denoiser, image)
-        self.rounds = refining.rounds_for(along, asked=denoiser.refine)
-        self.groups = refining.groups_for(along, self.series.shape[1])
+        self.rounds = denoiser.plan(along, self.series.shape[1], image)
         self._plan()
         self.done = 0
 
@@ -169,7 +172,7 @@ class _Work:
         fit = left // (voxels * (asked.bytes_per_voxel + SERIES_BYTES))
         self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
         self.plan = tiles.plan(self.shape, asked, left / self.batch)
-        filtering = refining.ticks(self.shape, self.groups, self.rounds)
+        filtering = refining.ticks(self.shape, self.rounds)
         self.total = -(-n // self.batch) * len(self.plan.boxes) + n * filtering
 
     def _figures(self) -> dict[str, Any]:
@@ -180,7 +183,7 @@ class _Work:
             "series": len(self.series),
             "batch": self.batch,
             "tiles": len(self.plan.boxes),  # of each series
-            "refined": self.rounds,
+            "refined": len(self.rounds),
         }
         return figures | ({"tile": list(self.plan.tile)} if len(self.plan.boxes) > 1 else {})
 
@@ -210,8 +213,7 @@ class _Work:
 
     def _refined(self, chunk: slice, clean: Tensor) -> Tensor:
         parts = zip(self.series[chunk], clean, self.noise_sd[chunk], strict=True)
-        how: dict[str, Any] = {"rounds": self.rounds, "tick": self._report}
-        return torch.stack([refining.refined(*part, self.groups, **how) for part in parts])
+        return torch.stack([refining.refined(*part, self.rounds, tick=self._report) for part in parts])
 
     def _tile(self, channels: Tensor) -> Tensor:
         return self.denoiser.run(channels, bf16=self.bf16)
