@@ -209,7 +209,7 @@ def test_trust_of_known_denoisers(scene: int, monkeypatch: pytest.MonkeyPatch) -
     own(monkeypatch, lambda image: image.image)
     row = quality_trust.rows(chosen, bench.Options(), sizes)[2]
     assert row["lesions"] >= 4 and row["lesion contrast kept"] == pytest.approx(1, abs=0.15)
-    assert row["removed / noise_sd, object"] == 0 and row["mean signal"] == pytest.approx(1, abs=0.01)
+    assert row["removed / noise SD, object"] == 0 and row["mean signal"] == pytest.approx(1, abs=0.01)
     own(monkeypatch, lambda image: 0.5 * image.image)
     row = quality_trust.rows(chosen, bench.Options(), sizes)[2]
     assert row["mean signal"] == pytest.approx(0.5, abs=0.01)
@@ -222,8 +222,8 @@ def test_trust_sees_lesions_go_and_noise_go(monkeypatch: pytest.MonkeyPatch) -> 
     own(monkeypatch, lambda image: 20 * chosen.clean)  # the truth without the lesions, whatever comes in
     row = quality_trust.rows(chosen, bench.Options(), sizes)[2]
     assert abs(row["lesion contrast kept"]) < 1e-6
-    assert row["removed / noise_sd, smooth areas"] == pytest.approx(1, abs=0.1) or np.isnan(
-        row["removed / noise_sd, smooth areas"]
+    assert row["removed / noise SD, smooth areas"] == pytest.approx(1, abs=0.1) or np.isnan(
+        row["removed / noise SD, smooth areas"]
     )
     own(monkeypatch, lambda image: 0.25 * image.image)
     left = quality_trust.pure_noise(bench.Options(), sizes)

@@ -60,6 +60,17 @@ def test_gain_of_a_magnitude_image_far_above_the_noise() -> None:
     assert [region.gain for region in gains.regions] == pytest.approx([2.0, 2.0], rel=0.03)
 
 
+def test_the_signal_of_a_noisy_complex_image_is_not_taken_too_high() -> None:
+    """At an SNR of 3 the magnitude of the noisy mean is 6 % over the signal."""
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(2), dtype=torch.complex64)
+    one = torch.ones(1, 1, 1, 1)
+    image = SnrImage(3 * torch.exp(torch.tensor(0.7j)) + 2**0.5 * noise, one, one, "given")
+    everywhere = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    gains = evaluate.denoiser_gains(image, Blur(9), {"blood": everywhere}, replicas=32)
+    assert gains.regions[0].signal == pytest.approx((3, 3), rel=0.015)
+    assert float(image.image.abs().mean()) > 3.15
+
+
 def test_replicas_tell_the_denoiser_of_the_noise_that_is_there() -> None:
     image, _ = two_tissues()
     told = []

@@ -107,7 +107,7 @@ def test_the_mean_signal_stays_with_lesions(trust: dict[str, Any]) -> None:
 
 def test_what_was_removed_is_the_noise(trust: dict[str, Any]) -> None:
     """Its SD over noise_sd where the image is smooth. What is left of the noise is missing from it."""
-    assert REMOVED_LEAST < trust["removed / noise_sd, smooth areas"] < 1.05
+    assert REMOVED_LEAST < trust["removed / noise SD, smooth areas"] < 1.05
 
 
 def test_the_default_models_are_bundled_with_their_cards(denoiser: method.SnrAware) -> None:

@@ -85,11 +85,12 @@ def label_masks(labels: Tensor | np.ndarray, shape: Sequence[int], *, name: str)
 def region_gains(result: ReplicaResult, regions: Mapping[str, Tensor]) -> RegionGains:
     """SNR per region and CNR per pair of regions, from replicas of shape (2, frame, z, y, x): before, after.
 
-    regions: bool masks (frame, z, y, x). Raises InputError for a mask that is empty or of another shape.
+    regions: bool masks (frame, z, y, x). Signal: of complex images the part in phase with the denoised one, for the
+    magnitude of a noisy mean is too high. Raises InputError for a mask that is empty or of another shape.
     """
-    signal, noise = result.mean.abs(), result.noise_sd
-    if len(signal) != 2:
-        raise InputError("replicas of (before, after)", f"shape {tuple(signal.shape)}", "use `denoiser_replicas`")
+    if len(result.mean) != 2:
+        raise InputError("replicas of (before, after)", f"shape {tuple(result.mean.shape)}", "use `denoiser_replicas`")
+    signal, noise = (result.mean * result.mean[1].sgn().conj()).real, result.noise_sd
     found = tuple(_gain(name, mask, signal, noise) for name, mask in regions.items())
     return RegionGains(found, tuple(_contrast(a, b) for a, b in itertools.combinations(found, 2)), result.replicas)
 

@@ -79,7 +79,7 @@ class SnrAware(keeping.Options):
 
     def _volume(self, image: SnrImage) -> tuple[Tensor, dict[str, Any]]:
         """The mean of what the network makes of a volume along each of its axes in turn, filtered."""
-        plan = self.plan("volume", image.image.shape[1], image)
+        plan = refining.plan_for("volume", image.image.shape[1])[: self.refine]
         n_parts = len(layout.TURNS) + bool(plan)
         whole = torch.zeros(())
         figures: dict[str, Any] = {}
@@ -97,10 +97,6 @@ class SnrAware(keeping.Options):
             tick = lambda: _part_of(self.progress, n_parts - 1, n_parts, next(done), total)  # noqa: E731
             out.copy_(refining.refined(noisy, out, sd, plan, tick=tick))
         return whole, figures | {"refined": len(plan)}
-
-    def plan(self, along: layout.Along, n_frames: int, image: SnrImage) -> refining.Plan:
-        """How a series is filtered after the network, round by round."""
-        return refining.plan_for(along, n_frames, is_complex=image.is_complex)[: self.refine]
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
         if image.is_complex and self.config.image == "magnitude":
@@ -154,7 +150,7 @@ class _Work:
         maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
         self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
         self.bf16 = bf16_pays(denoiser, image)
-        self.rounds = denoiser.plan(along, self.series.shape[1], image)
+        self.rounds = refining.plan_for(along, self.series.shape[1])[: denoiser.refine]
         self._plan()
         self.done = 0
 
