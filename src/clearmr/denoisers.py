@@ -49,7 +49,7 @@ def denoiser(
     bytes or "800M", "4G". batch: series or slices at once in the network. precision: "float32", "bf16" or "auto".
     budget_s, keep_fields: of a method that learns from the series itself: seconds until it gives back the best so far,
     and whether its `run` gives the fields of motion beside the image; its seed is `seed`. refine: of SNRAware, rounds
-    of the collaborative filter after the network; None is its own default.
+    of the collaborative filter after the network, at the most; None: all.
     Raises InputError for a value that is none of these, an unknown method or model, a model of another method.
     """
     if method in baselines.BASELINES:
