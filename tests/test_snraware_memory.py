@@ -20,7 +20,7 @@ from snraware_stubs import denoiser, image, stubbed
 @pytest.fixture
 def only_the_network_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small images can be tiled: the process and the image take no memory."""
-    for name in ("PROCESS_BYTES", "SERIES_BYTES", "IMAGE_BYTES"):
+    for name in ("PROCESS_BYTES", "IMAGE_BYTES", "SERIES_BYTES", "COMPLEX_BYTES"):
         monkeypatch.setattr(inference, name, 0.0)
 
 

@@ -69,7 +69,7 @@ def denoise(image: SnrImage, prior: Denoiser, config: PriorConfig, course: Cours
 
 
 def refined(image: SnrImage, pilot: Tensor, rounds: int, share: float, course: Course) -> tuple[Tensor, int]:
-    """`share` of the pilot filtered round by round, its mean kept, beside the pilot; and how many rounds time left."""
+    """The pilot filtered round by round, `share` of it beside the pilot's, its mean kept; and rounds in time."""
     clean, done = pilot, 0
     for groups in refining.series_plan(len(pilot))[:rounds]:
         if course.late:

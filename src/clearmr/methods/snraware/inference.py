@@ -23,9 +23,9 @@ from clearmr.scan import SnrImage
 # bf16 differs from float32 by 1.8e-4 of the SNR, in units of the noise SD: under 1 % of it up to this SNR.
 BF16_SNR = 100.0
 SMALLER = "give less with --memory, so that smaller tiles are used, or --batch 1"
-# Measured: Python, PyTorch and the readers; then, per voxel of a series in work and of the whole image, the arrays
-# beside the network's own.
-PROCESS_BYTES, SERIES_BYTES, IMAGE_BYTES = 0.45e9, 48.0, 24.0
+# Measured: Python, PyTorch and the readers; then, per voxel of the whole image and of a series in work (of complex
+# values so much more), the arrays beside the network's own.
+PROCESS_BYTES, IMAGE_BYTES, SERIES_BYTES, COMPLEX_BYTES = 0.45e9, 24.0, 60.0, 24.0
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,11 @@ class _Work:
         least = asked.tile or (1, 1)
         self.shape = (frames, max(height, least[0]), max(width, least[1]))
         voxels = math.prod(self.shape)
-        beside = 0.0
+        beside, each = 0.0, SERIES_BYTES + COMPLEX_BYTES * self.image.is_complex
         if self.denoiser.device == "cpu":
-            beside = PROCESS_BYTES + IMAGE_BYTES * self.image.image.numel() + SERIES_BYTES * voxels
+            beside = PROCESS_BYTES + IMAGE_BYTES * self.image.image.numel() + each * voxels
         left = self.denoiser.memory_bytes - beside
-        fit = left // (voxels * (asked.bytes_per_voxel + SERIES_BYTES))
+        fit = left // (voxels * (asked.bytes_per_voxel + each))
         self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
         self.plan = tiles.plan(self.shape, asked, left / self.batch)
         filtering = refining.ticks(self.shape, self.rounds)
