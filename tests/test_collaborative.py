@@ -22,16 +22,18 @@ def test_the_filter_follows_the_known_noise() -> None:
     assert removed[0] < removed[1] < removed[2] and removed[2] == pytest.approx(SD**2, rel=0.15)
 
 
-def test_the_filter_is_the_linear_one_of_least_error() -> None:
-    noisy, pilot = torch.randn(1, 12, 5, generator=rng(1)), 6 + torch.randn(1, 12, 5, generator=rng(2))
+@pytest.mark.parametrize("certain", [0.0, 2.0])
+def test_the_filter_is_the_linear_one_of_least_error(certain: float) -> None:
+    noisy, pilot = torch.randn(1, 12, 5, generator=rng(1)), 3 + torch.randn(1, 12, 5, generator=rng(2))
     variance = torch.full((1, 12, 5), 0.3)
     covariance = torch.cov(pilot[0].T)
     gain = covariance @ torch.linalg.inv(covariance + 0.3 * torch.eye(5))
     apart = noisy[0].mean(0) - pilot[0].mean(0)  # far more than noise explains
-    noise = 5 * (0.3 / 12) * (1 + collaborative.CERTAIN * (2 / 5) ** 0.5)
+    noise = 5 * (0.3 / 12) * (1 + certain * (2 / 5) ** 0.5)
     mean = pilot[0].mean(0) + (1 - noise / float(apart.square().sum())) * apart
     expected = mean + (noisy[0] - mean) @ gain.T
-    torch.testing.assert_close(collaborative.estimate(noisy, pilot, variance)[0], expected, atol=1e-4, rtol=1e-4)
+    found = collaborative.estimate(noisy, pilot, variance, certain=certain)[0]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_next_to_nothing_is_left_of_pure_noise() -> None:

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from clearmr.evaluate.rician import as_gaussian
 
-CERTAIN = 8.0  # SDs of the power of a group's mean noise: from where it is signal
 AT_ONCE = 2**19  # values of the groups that one thread has in work
 AT_WORK = 8  # threads at the most: one alone adds up what they make
 COMPARED = 2**23  # distances held while patches that are alike are looked for
@@ -37,7 +36,8 @@ class Groups:
     """Side of the patches, how many alike make a group, and how far they are looked for, in pixels or voxels.
 
     slices: of a patch in a volume, and how many slices up and down it is looked for; None: squares through all frames.
-    colour: 0 or 1, groups are made about the patches of this colour of a chessboard; None: about all of them.
+    colour: 0 or 1, groups are made about the patches of this colour of a chessboard; None: about all of them. certain:
+    by how many of its SDs a group's mean has more power than noise would before it is signal (`estimate`).
     """
 
     patch: int
@@ -45,6 +45,7 @@ class Groups:
     window: int
     slices: int | None = None
     colour: int | None = None
+    certain: float = 0.0
 
     @property
     def sides(self) -> Three:
@@ -159,7 +160,8 @@ def _added(
 
     def patches(corners: Tensor) -> tuple[Tensor, Tensor]:
         index = (corners[:, :, None] + inside).flatten()
-        estimated = estimate(*(part.index_select(0, index).view(*corners.shape, n_dims) for part in values))
+        members = (part.index_select(0, index).view(*corners.shape, n_dims) for part in values)
+        estimated = estimate(*members, certain=groups.certain)
         return index, estimated.view(-1, n_values)
 
     for some in layers:
@@ -195,15 +197,20 @@ def _side_by_side(work: Callable[[Task], Made], tasks: Iterable[Task]) -> Iterat
 
 
 def estimate(
-    noisy: Float[Tensor, "G K D"], pilot: Float[Tensor, "G K D"], variance: Float[Tensor, "G K D"] | None = None
+    noisy: Float[Tensor, "G K D"],
+    pilot: Float[Tensor, "G K D"],
+    variance: Float[Tensor, "G K D"] | None = None,
+    *,
+    certain: float = 0.0,
 ) -> Float[Tensor, "G K D"]:
     """Of G groups of K vectors: m + C (C + V)^-1 (noisy - m), C the covariance of the pilot, m a mean of the group.
 
     V is the variance, averaged over the group, or 1. Solved in the K vectors' own space, since D is the larger.
+    certain: see `_mean`.
     """
     told = None if variance is None else variance.mean(1, keepdim=True).clamp_min(1e-12)
     center = pilot.mean(1, keepdim=True)
-    mean, spread = _mean(noisy, center, told), pilot - center
+    mean, spread = _mean(noisy, center, told, certain), pilot - center
     white, apart = spread, noisy - mean
     if told is not None:
         white, apart = spread * told.rsqrt(), apart.mul_(told.rsqrt())
@@ -216,17 +223,17 @@ def estimate(
     return torch.baddbmm(mean, weights.mT, spread)
 
 
-def _mean(noisy: Tensor, center: Tensor, variance: Tensor | None) -> Tensor:
+def _mean(noisy: Tensor, center: Tensor, variance: Tensor | None, certain: float) -> Tensor:
     """The pilot's mean, moved to the noisy vectors' as far as the noise does not explain that they differ.
 
-    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is. More
-    than the expected power (by CERTAIN of its SDs) is taken for noise, since the group was chosen by a pilot that may
-    hold some of the same noise, which round after round would grow.
+    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is. Of
+    power more than expected `certain` SDs are taken for noise too: the group was chosen by a pilot that may hold some
+    of the same noise, which would grow from round to round.
     """
     apart = noisy.mean(1, keepdim=True) - center
     power = apart.square() if variance is None else apart.square() / variance
     n_values = apart.shape[-1]
-    noise = (1 + CERTAIN * math.sqrt(2 / n_values)) * n_values / noisy.shape[1]
+    noise = (1 + certain * math.sqrt(2 / n_values)) * n_values / noisy.shape[1]
     explained = noise / power.sum(-1, keepdim=True).clamp_min(1e-12)
     return center + (1 - explained).clamp_min(0) * apart
 

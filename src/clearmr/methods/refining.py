@@ -22,8 +22,9 @@ NEAR = 4.0  # SD in pixels and frames of the neighbourhood whose mean is kept
 
 Plan = tuple[Groups, ...]
 
+CERTAIN = 8.0  # where there are several rounds: once, volumes keep more without
 # Chosen on slices, and on thick ones of one head.
-SINGLE: Plan = (Groups(8, 64, 10), Groups(4, 48, 10))
+SINGLE: Plan = (Groups(8, 64, 10, certain=CERTAIN), Groups(4, 48, 10, certain=CERTAIN))
 STACK: Plan = (Groups(4, 32, 4, slices=2),)
 VOLUME: Plan = (BOXES,)
 SERIES_FRAMES = 4  # from which a tube is long enough to be thin
@@ -47,8 +48,8 @@ def series_plan(n_frames: int) -> Plan:
     of the chessboard in each round does as well as both, in half the time.
     """
     similar = min(MOST, max(LEAST, 8 * n_frames))
-    tubes = [Groups(4, similar, 8, colour=colour) for colour in (0, 1)]
-    short = [Groups(4, 48, 1, slices=min(8, n_frames), colour=colour) for colour in (0, 1)]
+    tubes = [Groups(4, similar, 8, colour=colour, certain=CERTAIN) for colour in (0, 1)]
+    short = [Groups(4, 48, 1, min(8, n_frames), colour, CERTAIN) for colour in (0, 1)]
     return (tubes[0], tubes[1], short[0], tubes[0], short[1], tubes[1])
 
 
