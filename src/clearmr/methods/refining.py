@@ -18,7 +18,7 @@ from clearmr.methods.collaborative import BOXES, Groups
 
 SHARE = 0.9  # of the filtered; the rest is the network's
 SIGNAL = 2.0  # magnitude over noise_sd from which there is signal
-NEAR = 4.0  # SD in pixels and frames of the neighbourhood whose mean is kept
+NEAR = 8.0  # SD in pixels and frames of the neighbourhood whose mean is kept
 
 Plan = tuple[Groups, ...]
 
