@@ -34,8 +34,9 @@ NOTES = (
     "centre, and the denoiser that is told of g takes the risen noise away.",
     "`told one level`: the same network, told one noise SD all over the water, its root mean square there. It stands "
     "for the paper's network trained without g maps; networks so trained are in snraware-table2.",
-    "SNR: mean signal over mean noise SD in a region, over replicas with as much noise added as is in the image. "
-    "Unevenness: noise in the centre over noise at the edge. Mean +- SD over coil arrays.",
+    "SNR: mean signal over mean noise SD in a region, over replicas with as much noise added as is in the image; "
+    "signal is what is in phase with the denoised image. Unevenness: noise in the centre over noise at the edge. "
+    "Mean +- SD over coil arrays.",
 )
 
 
@@ -191,7 +192,7 @@ def checks(found: Figures) -> list[Check]:
     flatter = [b - a for b, a in zip(uneven(found, high, told, 0), uneven(found, high, told, 1), strict=True)]
     evener = [a - b for a, b in zip(uneven(found, high, UNTOLD, 1), uneven(found, high, told, 1), strict=True)]
     better = [a.snr[1] - b.snr[1] for a, b in zip(centre, found[high, UNTOLD, "centre"], strict=True)]
-    kept = [abs(one.signal - 1) for key, values in found.items() if key[1] == told for one in values]
+    kept = [abs(Spread.of([o.signal for o in values]).mean - 1) for key, values in found.items() if key[1] == told]
     return [
         Check("R=2: very minor noise amplification, g under 1.25 in the centre", max(minor) < 1.25, Spread.of(minor)),
         Check("R=4: g is higher in the centre than at the edge", min(rise) > 0, Spread.of(rise)),
@@ -199,5 +200,5 @@ def checks(found: Figures) -> list[Check]:
         Check("R=4: told of g, the noise that is left is more even than before", min(flatter) > 0, Spread.of(flatter)),
         Check("R=4: less unevenness is left told of g than told one level", min(evener) > 0, Spread.of(evener)),
         Check("R=4, centre: higher SNR told of g than told one level", min(better) > 0, Spread.of(better), 1),
-        Check("the mean signal is kept within 1 %, told of g", max(kept) < 0.01, Spread.of(kept), 4),
+        Check("told of g, the mean signal is kept within 1 % in every place", max(kept) < 0.01, Spread.of(kept), 4),
     ]
