@@ -94,7 +94,7 @@ def test_frames_that_do_not_move_have_no_motion() -> None:
 def test_a_budget_too_short_gives_the_best_so_far_and_says_so() -> None:
     noisy = image_of(disc_series() + SD * torch.randn(5, 48, 48, generator=rng()))
     for denoiser in (joint(), tiny(steps=100_000), method.load("paper")):
-        small = dataclasses.replace(denoiser, budget_s=0.02)
+        small = dataclasses.replace(denoiser, budget_s=0.2)
         small = dataclasses.replace(small, config=dataclasses.replace(small.config, net=NetConfig(width=8, levels=2)))
         out = small(noisy)
         assert torch.isfinite(out.image).all() and "best so far" in out.meta["warnings"][-1]

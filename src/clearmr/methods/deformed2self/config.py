@@ -66,7 +66,9 @@ class PriorConfig:
     steps     of learning from a first estimate of the series (`teaching.py`); 0: the prior as it is
     crop      side of its random crops
     views     of the series (as it is, mirrored, transposed) whose results are averaged
-    rounds    of filtering (`refining.series_plan`); share: of the filtered, the rest is the pilot's
+    patches   sides of the patches of `collaborative.filtered`, whose results are averaged; the first estimate's first
+    rounds    of filtering, each with the last result as its guide; share: of the filtered, the rest is the pilot's
+    similar   tubes to a group; window: how far they are looked for, in pixels
     """
 
     steps: int = 100
@@ -74,8 +76,11 @@ class PriorConfig:
     learning_rate: float = 2e-4
     average_decay: float = 0.95
     views: int = 4
-    rounds: int = 6
+    patches: tuple[int, ...] = (4, 6)
+    rounds: int = 2
     share: float = 0.7
+    similar: int = 160
+    window: int = 8
 
 
 @dataclass(frozen=True)

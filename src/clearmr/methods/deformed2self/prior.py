@@ -1,11 +1,12 @@
 """From a given denoiser, the noise known: it takes the place of the untrained first stage. Ours; no part of the paper.
 
-Views of the series (as it is, mirrored, turned) go through the denoiser; their mean is the pilot of collaborative
-filters (`methods/refining.py`), which take from the series itself what the denoiser was never taught. From the result
-the denoiser learns (`teaching.py`), and the two take their turns once more.
+Views of the series (as it is, mirrored, turned) go through the denoiser; their mean is the pilot of a collaborative
+filter over tubes (`methods/collaborative.py`), which takes from the series itself what the denoiser was never taught.
+From the result the denoiser learns (`teaching.py`), and the two take their turns once more.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,14 @@ from torch import Tensor
 
 from clearmr.denoiser import Denoiser, no_progress
 from clearmr.evaluate.rician import is_rician
-from clearmr.methods import collaborative, refining
+from clearmr.methods import collaborative
 from clearmr.methods.collaborative import Groups
 from clearmr.methods.deformed2self import teaching
 from clearmr.methods.deformed2self.config import PriorConfig
 from clearmr.methods.deformed2self.training import Course
 from clearmr.scan import SnrImage
 
-FIRST_VIEWS, FIRST_ROUNDS = 2, 2  # of the first estimate
+FIRST_VIEWS = 2  # of the first estimate
 # (axes to mirror, whether rows and columns are swapped)
 VIEWS: tuple[tuple[tuple[int, ...], bool], ...] = (
     ((), False), ((), True), ((-1,), False), ((0,), False),
@@ -42,8 +43,8 @@ class Result:
 
 def ticks(config: PriorConfig) -> int:
     """How often `denoise` ticks, at the most."""
-    first = FIRST_VIEWS + FIRST_ROUNDS if config.steps else 0
-    return first + config.steps + config.views + config.rounds
+    first = FIRST_VIEWS + 1 if config.steps else 0
+    return first + config.steps + config.views + config.rounds * len(config.patches)
 
 
 def denoise(image: SnrImage, prior: Denoiser, config: PriorConfig, course: Course) -> Result:
@@ -55,31 +56,38 @@ def denoise(image: SnrImage, prior: Denoiser, config: PriorConfig, course: Cours
     first, steps, filters = None, 0, 0
     if config.steps and teaching.can_learn(prior):
         pilot, _ = pilot_of(image, prior, FIRST_VIEWS, course)
-        first, filters = refined(image, pilot, FIRST_ROUNDS, config.share, course)
+        first, filters = refined(image, pilot, config, (config.patches[0],), course)
         if not course.late:
             estimate = dataclasses.replace(image, image=first)
             prior, steps = teaching.taught(prior, estimate, image, config, course)
     if first is not None and course.late:
         return Result(first, FIRST_VIEWS, steps, filters, True)
     pilot, views = pilot_of(image, prior, config.views, course)
-    clean, filters = refined(image, pilot, config.rounds, config.share, course)
+    clean, filters = pilot, 0
+    for _ in range(config.rounds):
+        clean, done = refined(image, pilot, config, config.patches, course, guide=clean)
+        filters += done
     if first is not None and not filters:
         clean = first
-    return Result(clean, views, steps, filters, views < config.views or filters < config.rounds)
+    wanted = config.rounds * len(config.patches)
+    return Result(clean, views, steps, filters, views < config.views or filters < wanted)
 
 
-def refined(image: SnrImage, pilot: Tensor, rounds: int, share: float, course: Course) -> tuple[Tensor, int]:
-    """The pilot filtered round by round, `share` of it beside the pilot's, its mean kept; and rounds in time."""
-    clean, done = pilot, 0
-    for groups in refining.series_plan(len(pilot))[:rounds]:
+def refined(
+    image: SnrImage, pilot: Tensor, config: PriorConfig, patches: Sequence[int], course: Course,
+    *, guide: Tensor | None = None,
+) -> tuple[Tensor, int]:  # fmt: skip
+    """The mean of the filters of these patches, `config.share` of it beside the pilot's, and of how many filters.
+
+    guide: what the filters go by, the pilot where there is none. It is given back where time has run out.
+    """
+    guide, found = pilot if guide is None else guide, []
+    for patch in patches:
         if course.late:
             break
-        clean, done = refine(image, clean, groups), done + 1
+        found.append(refine(image, guide, config, patch=patch))
         course.tick()
-    if not done:
-        return pilot, 0
-    noisy, mixed, told = _series(image, torch.lerp(pilot, clean, share))
-    return refining.mean_kept(noisy, mixed, told, rician=is_rician(image))[:, None], done
+    return (torch.lerp(pilot, torch.stack(found).mean(0), config.share) if found else guide), len(found)
 
 
 def pilot_of(image: SnrImage, prior: Denoiser, n: int, course: Course) -> tuple[Tensor, int]:
@@ -93,14 +101,12 @@ def pilot_of(image: SnrImage, prior: Denoiser, n: int, course: Course) -> tuple[
     return total / done, done
 
 
-def refine(image: SnrImage, pilot: Tensor, groups: Groups) -> Tensor:
+def refine(image: SnrImage, pilot: Tensor, config: PriorConfig, *, patch: int) -> Tensor:
     """The collaborative filter on one slice, (frame, 1, y, x)."""
-    return collaborative.refined(*_series(image, pilot), groups, rician=is_rician(image))[:, None]
-
-
-def _series(image: SnrImage, pilot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The image, the pilot and noise_sd as (frame, y, x)."""
-    return image.image[:, 0], pilot[:, 0], image.noise_sd.float().expand(image.image.shape)[:, 0]
+    noise_sd = image.noise_sd.float().expand(image.image.shape)
+    noisy, guess, told = (values[:, 0] for values in (image.image, pilot, noise_sd))
+    groups = Groups(patch, config.similar, config.window)
+    return collaborative.refined(noisy, guess, told, groups, rician=is_rician(image))[:, None]
 
 
 def _quiet(prior: Any) -> Any:

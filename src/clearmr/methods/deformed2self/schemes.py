@@ -10,7 +10,6 @@ from torch import Tensor
 
 from clearmr.denoiser import Denoiser
 from clearmr.evaluate.rician import is_rician, signal_of_mean
-from clearmr.methods.collaborative import Groups
 from clearmr.methods.deformed2self import motion, prior, training
 from clearmr.methods.deformed2self.config import Deformed2SelfConfig
 from clearmr.methods.deformed2self.training import Course
@@ -18,7 +17,6 @@ from clearmr.scan import SnrImage
 
 # Of training, beside PyTorch itself: float32 activations of one pixel of one frame at the published width.
 PROCESS_BYTES, BYTES_PER_PIXEL = 0.45e9, 4500.0
-SIMILAR, WINDOW = 160, 8  # tubes of a group of `filters`, and how far they are looked for
 TRAINING_SHARE = 0.6  # of what time there is, the rest for the passes and filters
 
 
@@ -66,7 +64,7 @@ def run(
         if course.late:
             late = True
             break
-        out = prior.refine(image, out, Groups(patch, SIMILAR, WINDOW))
+        out = prior.refine(image, out, config.prior, patch=patch)
         course.tick()
     return Found(out, fields, late, figures)
 
