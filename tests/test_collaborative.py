@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from clearmr.evaluate import rician
-from clearmr.methods import collaborative, refining
+from clearmr.methods import collaborative
 from clearmr.methods.collaborative import BOXES, TUBES, Groups
+from clearmr.methods.snraware import refining
 from clearmr.scan import SnrImage
 from dynamic_series import SD, disc_series, rng
 

@@ -15,8 +15,8 @@ from clearmr.axes import Net5D, NetOut
 from clearmr.denoiser import Progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
-from clearmr.methods import keeping, refining
-from clearmr.methods.snraware import layout, pairs, tiles
+from clearmr.methods import keeping
+from clearmr.methods.snraware import layout, pairs, refining, tiles
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 
@@ -32,7 +32,7 @@ PROCESS_BYTES, IMAGE_BYTES, SERIES_BYTES, COMPLEX_BYTES = 0.45e9, 24.0, 60.0, 24
 class SnrAware(keeping.Options):
     """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude.
 
-    refine: rounds of the collaborative filter that follows (`methods/refining.py`); None: all that are planned. along:
+    refine: rounds of the collaborative filter that follows (`refining.py`); None: all that are planned. along:
     what the network's T axis is (`layout.resolve`).
     """
 

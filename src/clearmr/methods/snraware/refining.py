@@ -1,8 +1,8 @@
 """After a network: what an image has in common with itself takes away what the network left. Ours.
 
 A network of 3x3x3 cells sees a few frames and voxels. Patches that are alike, anywhere near, and in a series through
-all frames, tell more of what stays the same (`collaborative.py`). One round's error follows the shape of its patches,
-so the next, which has its result as pilot, takes another shape.
+all frames, tell more of what stays the same (`methods/collaborative.py`). One round's error follows the shape of its
+patches, so the next, which has its result as pilot, takes another shape.
 """
 
 from collections.abc import Callable, Sequence
