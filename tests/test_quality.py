@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from clearmr import road
-from clearmr.bench import Options, quality_trust
+from clearmr.bench import Options, quality_rows, quality_trust
+from clearmr.bench.entrants import judged
 from clearmr.bench.quality_data import Sizes
 from clearmr.evaluate import evaluate
 from clearmr.methods.snraware import cards, method
@@ -69,6 +70,16 @@ def test_psnr_rises_where_g_varies(denoiser: method.SnrAware, series: Tensor) ->
     assert after - before > 5
 
 
+def test_rounds_of_two_shapes_do_better_than_two_of_one() -> None:
+    """The simulated heart through R = 4: network alone, two rounds of tubes, all six."""
+    case, *_ = quality_rows.accelerated(Sizes(accelerated=(64, 6)))
+    given = case.problem()
+    alone, two, six = (
+        judged(given, road.denoiser(refine=rounds)(given.noisy).image)["psnr"] for rounds in (0, 2, None)
+    )
+    assert alone + 0.7 < two and two + 0.4 < six
+
+
 @pytest.mark.parametrize("snr", [10.0, 30.0, 100.0])
 def test_noise_free_image_is_left_alone(denoiser: method.SnrAware, series: Tensor, snr: float) -> None:
     clean = snr * series
@@ -106,7 +117,7 @@ def test_the_mean_signal_stays_with_lesions(trust: dict[str, Any]) -> None:
 
 
 def test_what_was_removed_is_the_noise(trust: dict[str, Any]) -> None:
-    """Its SD over noise_sd where the image is smooth. What is left of the noise is missing from it."""
+    """Its SD over the noise's where the image is smooth. What is left of the noise is missing from it."""
     assert REMOVED_LEAST < trust["removed / noise SD, smooth areas"] < 1.05
 
 

@@ -113,6 +113,13 @@ print(tiles, 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status")
     assert found[1][1] > 600e6
 
 
+def test_a_long_series_is_refused_where_refining_it_would_take_more() -> None:
+    """300 complex frames of 128 x 128 were seen to take 0.90 GB, however small the tiles."""
+    model = dataclasses.replace(cards.load("snraware-small"), memory_bytes=0.88e9)
+    with pytest.raises(InputError, match="GB of memory"):
+        model(image((300, 1, 128, 128)))
+
+
 @pytest.mark.parametrize("length", [33, 64, 100, 257, 1000])
 @pytest.mark.parametrize(("tile", "overlap", "alignment"), [(48, 16, 8), (17, 8, 1), (64, 16, 1), (48, 16, 32)])
 def test_spans_cover_with_overlap_on_the_grid(length: int, tile: int, overlap: int, alignment: int) -> None:

@@ -36,8 +36,8 @@ class Groups:
     """Side of the patches, how many alike make a group, and how far they are looked for, in pixels or voxels.
 
     slices: of a patch in a volume, and how many slices up and down it is looked for; None: squares through all frames.
-    colour: 0 or 1, groups are made about the patches of this colour of a chessboard; None: about all of them. certain:
-    by how many of its SDs a group's mean has more power than noise would before it is signal (`estimate`).
+    colour: 0 or 1, groups are made about the patches of this colour of a chessboard; None: about all of them.
+    certain: by so many SDs a group's mean has to have more power than noise would have, to be signal (`estimate`).
     """
 
     patch: int
@@ -206,7 +206,7 @@ def estimate(
     """Of G groups of K vectors: m + C (C + V)^-1 (noisy - m), C the covariance of the pilot, m a mean of the group.
 
     V is the variance, averaged over the group, or 1. Solved in the K vectors' own space, since D is the larger.
-    certain: see `_mean`.
+    certain: SDs of its own power that noise is allowed to have more of in the group's mean.
     """
     told = None if variance is None else variance.mean(1, keepdim=True).clamp_min(1e-12)
     center = pilot.mean(1, keepdim=True)
@@ -226,8 +226,8 @@ def estimate(
 def _mean(noisy: Tensor, center: Tensor, variance: Tensor | None, certain: float) -> Tensor:
     """The pilot's mean, moved to the noisy vectors' as far as the noise does not explain that they differ.
 
-    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is. Of
-    power more than expected `certain` SDs are taken for noise too: the group was chosen by a pilot that may hold some
+    James & Stein 1961, positive part: the noisy mean alone would leave 1 / sqrt(K) of the noise where nothing is. Power
+    of up to `certain` SDs over the expected is taken for noise too: the group was chosen by a pilot that may hold some
     of the same noise, which would grow from round to round.
     """
     apart = noisy.mean(1, keepdim=True) - center

@@ -19,16 +19,16 @@ from clearmr.methods.collaborative import BOXES, Groups
 SHARE = 0.9  # of the filtered; the rest is the network's
 SIGNAL = 2.0  # magnitude over noise_sd from which there is signal
 NEAR = 8.0  # SD in pixels and frames of the neighbourhood whose mean is kept
+CERTAIN = 8.0  # of `Groups`, where there are several rounds: filtered once, volumes keep more without
+LEAST, MOST = 32, 112  # tubes of a group, eight for each frame
+SERIES_FRAMES = 4  # from which a tube is long enough to be thin
 
 Plan = tuple[Groups, ...]
 
-CERTAIN = 8.0  # where there are several rounds: once, volumes keep more without
 # Chosen on slices, and on thick ones of one head.
 SINGLE: Plan = (Groups(8, 64, 10, certain=CERTAIN), Groups(4, 48, 10, certain=CERTAIN))
 STACK: Plan = (Groups(4, 32, 4, slices=2),)
 VOLUME: Plan = (BOXES,)
-SERIES_FRAMES = 4  # from which a tube is long enough to be thin
-LEAST, MOST = 32, 112  # tubes of a group, eight for each frame
 
 
 def plan_for(along: str, n_frames: int) -> Plan:
