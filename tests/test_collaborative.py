@@ -37,6 +37,15 @@ def test_the_filter_is_the_linear_one_of_least_error(certain: float) -> None:
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_signal_of_any_strength_is_no_obstacle() -> None:
+    """Two patterns thousands of SDs strong in patches of unlike size: five of ten such groups once had no factors."""
+    for seed in range(10):
+        sizes = torch.exp(1.5 * torch.randn(4, 96, 2, generator=rng(seed)))
+        pilot = 1e3 * sizes @ torch.randn(4, 2, 384, generator=rng(100 + seed))
+        found = collaborative.estimate(pilot + torch.randn(pilot.shape, generator=rng(200 + seed)), pilot)
+        assert float((found - pilot).square().mean().sqrt()) < 0.5
+
+
 def test_next_to_nothing_is_left_of_pure_noise() -> None:
     noise = torch.randn(10, 1, 48, 48, generator=rng(3))
     found = collaborative.filtered(noise, 0.02 * noise, torch.ones_like(noise), TUBES)

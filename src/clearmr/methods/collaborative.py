@@ -24,6 +24,7 @@ from clearmr.evaluate.rician import as_gaussian
 AT_ONCE = 2**19  # values of the groups that one thread has in work
 AT_WORK = 8  # threads at the most: one alone adds up what they make
 COMPARED = 2**23  # distances held while patches that are alike are looked for
+ROUNDING = 2e-6  # of float32, on the diagonal of a product of matrices
 FRAMES, OVERLAP = 18, 4  # of a tube at the most, and what the parts that longer series are cut into have in common
 
 Three = tuple[int, int, int]
@@ -216,9 +217,10 @@ def estimate(
         white, apart = spread * told.rsqrt(), apart.mul_(told.rsqrt())
     n = noisy.shape[1]
     gram = white @ white.mT
-    # Where the noise is next to nothing, float32 needs a little more on the diagonal.
-    power = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-    gram = gram + (n - 1 + 1e-5 * power) * torch.eye(n)
+    # Where the noise is next to nothing, float32 needs a little more on the diagonal: rounding errors of the product go
+    # with its largest entry, and were seen to make it indefinite by 9e-7 of that.
+    largest = gram.diagonal(dim1=1, dim2=2).amax(1)[:, None, None]
+    gram = gram + (n - 1 + ROUNDING * largest) * torch.eye(n)
     weights = torch.cholesky_solve(white @ apart.mT, torch.linalg.cholesky(gram))
     return torch.baddbmm(mean, weights.mT, spread)
 
