@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from clearmr import load
 from clearmr.cli import train_inputs
 from cli_runs import done, listing, raw_file, refused, run, scan
 
@@ -142,6 +143,34 @@ def test_training_on_images_ends_in_a_model_that_denoises(tmp_path: Path) -> Non
     done("train", "snraware", "-o", tmp_path / "run", *data, *FLAGS, "--resume", "--name", "second")
     files = listing(tmp_path / "run")
     assert files["second.safetensors"] == files["model.safetensors"]
+
+
+def test_a_second_network_is_trained_after_a_first(corpus: Path, tmp_path: Path) -> None:
+    """It mends the first's filtered images, is kept in one file with it, and the cases are made once."""
+    done("train", "snraware", "-d", corpus, "-o", tmp_path / "run", *FLAGS)
+    first = tmp_path / "run" / "model.safetensors"
+    small = ("cases=3", "held_out=1", "frames=3", "size=20", "side=16", "together=2", "volumes=0.3")
+    more = [word for setting in small for word in ("--set", f"second.{setting}")]
+    second = ("train", "snraware", "-d", corpus, "--preset", "small-second", *FLAGS, *more)
+    done(*second, "-o", tmp_path / "second", "--after", first)
+    cases = sorted((tmp_path / "second" / "cases").iterdir())
+    assert 1 <= len(cases) <= 3
+    card = json.loads((tmp_path / "second" / "model.json").read_text())
+    assert card["second"]["after"] == str(first) and card["second"]["config"]["net"]["pilots"]
+    assert not card["net"]["pilots"] and card["config"]["loop"]["steps"] == 2
+    raw = raw_file(tmp_path / "a.h5", scan("cine", matrix=(1, 48, 48), n_frames=4))
+    told = []
+    for model in (first, tmp_path / "second" / "model.safetensors"):
+        done("denoise", raw, "-o", tmp_path / "o.npz", "--model", model, "--force")
+        told.append(load(tmp_path / "o.npz").meta["steps"][-1]["networks"])
+    assert told == [1, 2]
+    models = (first, tmp_path / "second" / "model.safetensors")
+    counts = [json.loads(done("models", "show", path).out)["parameters"] for path in models]
+    assert counts[1] > 2 * counts[0]
+    assert "--after MODEL" in refused(tmp_path, *second, "-o", tmp_path / "x")
+    assert "a preset of second" in refused(tmp_path, *second[:4], *FLAGS, "-o", tmp_path / "x", "--after", first)
+    assert "--from" in refused(tmp_path, *second, "-o", tmp_path / "x", "--after", first, "--from", first)
+    assert "channels=(4, 8)" in refused(tmp_path, *second, "-o", tmp_path / "x", "--after", "snraware-small")
 
 
 def test_a_stopped_run_says_so_in_a_line_and_goes_on(

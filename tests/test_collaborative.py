@@ -172,13 +172,13 @@ def test_the_mean_of_the_signal_is_kept_and_the_background_left_alone() -> None:
     one, inside = torch.ones(clean.shape), clean > 2
     noisy = clean + torch.randn(clean.shape, generator=rng())
     dark = 0.98 * clean
-    kept = refining.mean_kept(noisy, dark, one, rician=False)
+    kept = refining.mean_kept(noisy, dark, one)
     assert float(kept[inside].mean() / clean[inside].mean()) == pytest.approx(1, abs=0.003)
     assert error(kept, clean) < 0.3 * error(dark, clean)
     background = dark <= 2
     assert bool(background.any()) and torch.equal(kept[background], dark[background])
     magnitude = torch.hypot(noisy, torch.randn(clean.shape, generator=rng(1)))
-    kept = refining.mean_kept(magnitude, dark, one, rician=True)
+    kept = refining.mean_kept(magnitude, dark, one)
     assert float(kept[inside].mean() / clean[inside].mean()) == pytest.approx(1, abs=0.003)
 
 

@@ -12,7 +12,7 @@ from clearmr.methods.snraware import cards, layout
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.scan import SnrImage
 from laws import complex_noise
-from snraware_stubs import ONE, denoiser, image, stubbed
+from snraware_stubs import ONE, Stub, denoiser, image, stubbed
 
 SHAPES = [(5, 1, 24, 20), (1, 6, 24, 20), (1, 1, 17, 23), (3, 2, 16, 16), (4, 3, 9, 33)]
 
@@ -61,6 +61,36 @@ def test_the_mean_over_the_axes_is_filtered_once_and_mixed_at_last() -> None:
     assert not torch.allclose(result.image, mean.expand_as(noisy.image), atol=1e-4)
     half = dataclasses.replace(made, strength=0.5)(noisy)
     torch.testing.assert_close(half.image, (noisy.image + result.image) / 2)
+
+
+@pytest.mark.parametrize(("shape", "along"), [((6, 2, 24, 20), "time"), ((2, 20, 22, 24), "volume"), *[
+    ((3, 2, 24, 20), along) for along in ("depth", "none")
+]])  # fmt: skip
+@pytest.mark.parametrize("magnitude", [False, True])
+def test_a_second_network_is_given_the_image_and_both_pilots(
+    shape: tuple[int, ...], along: str, magnitude: bool
+) -> None:
+    """One that gives back a pilot gives what there is without it; the filter's last, its mean kept, or the first's."""
+    noisy = dataclasses.replace(image(shape, magnitude=magnitude), noise_sd=2 * ONE)
+    n = 1 if magnitude else 2
+    net = NetConfig(channels=(4, 8), cells=1, image="magnitude" if magnitude else "complex")
+    smooth, _ = stubbed(lambda x: x[:, :n].mean((2, 3, 4), keepdim=True).expand_as(x[:, :n]), net=net)
+    smooth = dataclasses.replace(smooth, along=along, refine=None)
+    calls: list[tuple[int, int]] = []
+    expected = [smooth(noisy), dataclasses.replace(smooth, refine=0)(noisy)]
+    for pilot, known in zip((slice(-n, None), slice(n + 1, 2 * n + 1)), expected, strict=True):
+        second = Stub(lambda x, pilot=pilot: x[:, pilot])
+        options = {"second": second, "progress": lambda done, total, **_: calls.append((done, total))}
+        found = dataclasses.replace(smooth, **options)(noisy)
+        kept = known.image if pilot == slice(-n, None) else found.image
+        torch.testing.assert_close(found.image, kept, atol=1e-4, rtol=1e-4)
+        assert float((found.image - known.image).abs().mean()) < 0.3  # but for its mean, which noise of SD 2 moves
+        assert {x.shape[1] for x in second.given} == {3 * n + 1} and found.meta["steps"][-1]["networks"] == 2
+        assert all(torch.allclose(x[:, n], torch.ones(())) for x in second.given)
+        assert calls[-1][0] == calls[-1][1] and [c[0] for c in calls] == list(range(1, len(calls) + 1))
+        calls.clear()
+    alone = dataclasses.replace(smooth, second=second, refine=0)(noisy)
+    assert torch.equal(alone.image, expected[1].image) and alone.meta["steps"][-1]["networks"] == 1
 
 
 def test_what_auto_makes_of_spacing() -> None:

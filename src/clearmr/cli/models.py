@@ -25,7 +25,8 @@ def _card(method: str, name: str, *, bundled: bool) -> dict[str, Any]:
     from clearmr import methods
 
     loaded = methods.room(method).load(name)
-    parameters = sum(p.numel() for p in loaded.net.parameters())
+    nets = [net for net in (loaded.net, getattr(loaded, "second", None)) if net is not None]
+    parameters = sum(p.numel() for net in nets for p in net.parameters())
     return {"name": name, "method": method, "parameters": parameters, "bundled": bundled, "card": loaded.card}
 
 

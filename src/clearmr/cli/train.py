@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clearmr.cli import common, train_inputs, train_noise2average, train_prepare, train_self_noise2noise
+from clearmr.errors import InputError
 
 if TYPE_CHECKING:
     from clearmr.methods.snraware.config import SnrAwareConfig
+    from clearmr.methods.snraware.inference import SnrAware
     from clearmr.methods.snraware.store import StoredSeries
     from clearmr.scan import SnrImage
 
@@ -47,6 +49,13 @@ def snraware(
     start: Annotated[
         str | None, typer.Option("--from", help="Begin with the weights of this model (name or file), not at random.")
     ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            help="Train a second network, which mends what the filter leaves after this model; with a preset "
+            "of that kind, such as small-second."
+        ),
+    ] = None,
     name: train_inputs.Name = "model",
     resume: train_inputs.Resume = False,
     devices: train_inputs.Devices = 1,
@@ -66,28 +75,47 @@ def snraware(
 
     config = _config(preset, scheme, settings or [])
     used = common.set_up(device, threads)
+    first = _first(config, after, start, used)
     quiet = quiet or not launch.first_process()
     cases, checks = _cases(data or [], validation, quiet)
     maps = gmaps.simulated_gmaps(config.data.coil_arrays, torch.Generator().manual_seed(seed))
     out.mkdir(exist_ok=True)
-    with common.progress_bar("train", quiet=quiet) as progress, train_inputs.stoppable(quiet=quiet):
-        denoiser = room.fit(
-            [case.data for case in cases], [case.data for case in checks], config, seed, gmaps=maps, run=out,
-            start=start, name=name, resume=resume, device=used, devices=devices, nodes=nodes, progress=progress,
-        )  # fmt: skip
-    if not launch.first_process():
-        return
-    card = {
-        "name": name,
+    where: dict[str, Any] = {"resume": resume, "device": used, "devices": devices, "nodes": nodes}
+    learnt = {
         "preset": preset,
         "scheme": scheme,
-        "from": start,
-        "config": dataclasses.asdict(config),
         "validation": train_inputs.described(checks),
+        "config": dataclasses.asdict(config),
         "provenance": common.provenance(seed=seed, device=used, **common.inputs(train_inputs.sources(cases))),
     }
+    with common.progress_bar("train", quiet=quiet) as progress, train_inputs.stoppable(quiet=quiet):
+        given, held_out = ([case.data for case in each] for each in (cases, checks))
+        where |= {"gmaps": maps, "run": out, "progress": progress}
+        if first is not None:
+            denoiser = room.fit_second(first, given, held_out, config, seed, **where)
+            card: dict[str, Any] = {"name": name, "second": {"after": after, **learnt}}
+        else:
+            denoiser = room.fit(given, held_out, config, seed, start=start, name=name, **where)
+            card = {"name": name, "from": start, **learnt}
+    if not launch.first_process():
+        return
     room.save(denoiser, out / f"{name}.safetensors", common.plain(card))
     common.say(f"{out / f'{name}.safetensors'}", quiet=quiet)
+
+
+def _first(config: "SnrAwareConfig", after: str | None, start: str | None, device: str) -> "SnrAware | None":
+    """The model after which a second network is trained; None: a first is. Raises InputError where they do not fit."""
+    from clearmr.methods.snraware import method
+
+    if after is None and config.net.pilots:
+        raise InputError("--after MODEL with settings of a second network", "none", "name the model that it follows")
+    if after is None:
+        return None
+    if start is not None:
+        raise InputError("--after or --from", "both", "leave one out: a second network begins at the first's weights")
+    first = method.load(after, device=device)
+    method.refuse_apart(first, config)
+    return first
 
 
 def _config(preset: str, scheme: str, settings: list[str]) -> "SnrAwareConfig":

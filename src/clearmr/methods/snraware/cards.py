@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.methods.snraware.inference import SnrAware
@@ -28,7 +29,7 @@ def bundled() -> tuple[str, ...]:
 
 def save(denoiser: SnrAware, path: Path, card: dict[str, Any]) -> None:
     """Write weights (float16 safetensors) and, beside them, the card (JSON) that `load` needs."""
-    checkpoint.save_model(denoiser.net, path, {**denoiser.card, **card, "method": METHOD})
+    checkpoint.save_model(_both(denoiser.net, denoiser.second), path, {**denoiser.card, **card, "method": METHOD})
 
 
 def load(model: str | Path | None = None, *, device: str = "cpu", is_complex: bool = True) -> SnrAware:
@@ -39,9 +40,21 @@ def load(model: str | Path | None = None, *, device: str = "cpu", is_complex: bo
     path = _find(str(model or default_model(is_complex=is_complex)))
     card, config = _network(path)
     net = build(config)
-    checkpoint.fill(net, path)
-    net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return SnrAware(net, path.stem, card, device=device)
+    second = build(config_of_second(config)) if card.get("second") else None
+    nets = _both(net, second)
+    checkpoint.fill(nets, path)
+    nets.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return SnrAware(net, path.stem, card, device=device, second=second)
+
+
+def config_of_second(config: NetConfig) -> NetConfig:
+    """The network that mends what is filtered after one of this configuration: the same, but for what it is given."""
+    return dataclasses.replace(config, pilots=True)
+
+
+def _both(net: nn.Module, second: nn.Module | None) -> nn.Module:
+    """What a file holds: one network under its own names, or two as `first.` and `second.`."""
+    return net if second is None else nn.ModuleDict({"first": net, "second": second})
 
 
 def _find(name: str) -> Path:

@@ -29,7 +29,8 @@ class NetConfig:
 
     channels per resolution level and cells per block. norm: "patch" is the paper's, which binds the network to
     64 x 64 tiles, "pixel" fits any size; the U-net of residual cells has none. image: "complex" (real, imaginary) or
-    "magnitude". noise_map: whether the map of the noise SD (or g) is a channel of the input.
+    "magnitude". noise_map: whether the map of the noise SD (or g) is a channel of the input. pilots: whether two
+    denoised images are too, another network's and the filter's after it (`refining.py`), of which the last is mended.
     """
 
     architecture: str = "unet-residual3d"
@@ -38,6 +39,7 @@ class NetConfig:
     norm: Literal["patch", "pixel"] = "pixel"
     image: Literal["complex", "magnitude"] = "complex"
     noise_map: bool = True
+    pilots: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,31 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class SecondConfig:
+    """What cases a second network learns from (`second.py`): how many, and what is T in which share of them.
+
+    Time where it is nothing else: series of one of `frames`, frames of `size` squared. Volumes of `side` cubed.
+    """
+
+    cases: int = 1000
+    held_out: int = 32  # more of them, to validate on
+    frames: tuple[int, ...] = (6, 10, 12, 12, 16)
+    size: int = 96
+    side: int = 64
+    volumes: float = 0.08
+    stacks: float = 0.10
+    images: float = 0.12  # single ones, `together` to a case
+    together: int = 10
+    signed: float = 0.6  # as `DataConfig.signed`, of series and single images
+
+
+@dataclass(frozen=True)
 class SnrAwareConfig:
     """Everything `fit` needs beside the data and the seed."""
 
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     net: NetConfig = field(default_factory=NetConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    second: SecondConfig = field(default_factory=SecondConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=20000, bf16=True))

@@ -1,10 +1,9 @@
 """A trained network as a `Denoiser`: any image, whole or tiled, in bounded memory."""
 
 import dataclasses
-import functools
-import itertools
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from clearmr.axes import Net5D, NetOut
-from clearmr.denoiser import Progress
 from clearmr.errors import InputError
 from clearmr.evaluate import presence, ranges
 from clearmr.methods import keeping
@@ -33,7 +31,8 @@ class SnrAware(keeping.Options):
     """A trained network as a `Denoiser`. Complex images keep their phase; magnitude images stay magnitude.
 
     refine: rounds of the collaborative filter that follows (`refining.py`); None: all that are planned. along:
-    what the network's T axis is (`layout.resolve`).
+    what the network's T axis is (`layout.resolve`). second: a network that mends what the filter made, given the noisy
+    image, what the first network made, and that (`NetConfig.pilots`).
     """
 
     WAYS = layout.ALONG
@@ -42,6 +41,7 @@ class SnrAware(keeping.Options):
     name: str
     card: dict[str, Any]
     refine: int | None = None
+    second: nn.Module | None = None
 
     def __call__(self, image: SnrImage) -> SnrImage:
         """Denoise series by series, whole or tile by tile. Raises InputError where the model does not fit the image.
@@ -66,37 +66,14 @@ class SnrAware(keeping.Options):
 
         A slice without noise stays as it is.
         """
-        along = layout.resolve(self.along, image.image.shape, image.spacing)
-        clean, figures = self._volume(image) if along == "volume" else _Work(self, image, along).run()
-        noise_sd = image.noise_sd.float().expand(image.image.shape)
-        parts = (layout.to_series(values, along) for values in (clean, image.image, noise_sd))
+        work = _Work(self, image)
+        clean = work.run()
         shares = []
-        for out, noisy, sd in zip(*parts, strict=True):
+        for out, noisy, sd in zip(*work.by_series(clean, image.image, work.noise_sd), strict=True):
             shares.append(presence.share_present(noisy, sd))
             strength = shares[-1] * self.strength if bool((sd > 0).any()) else 0.0
             torch.lerp(noisy, out, strength, out=out)
-        return clean, shares, figures
-
-    def _volume(self, image: SnrImage) -> tuple[Tensor, dict[str, Any]]:
-        """The mean of what the network makes of a volume along each of its axes in turn, filtered."""
-        plan = refining.plan_for("volume", image.image.shape[1])[: self.refine]
-        n_parts = len(layout.TURNS) + bool(plan)
-        whole = torch.zeros(())
-        figures: dict[str, Any] = {}
-        for index, (there, back) in enumerate(layout.TURNS):
-            progress = functools.partial(_part_of, self.progress, index, n_parts)
-            one = dataclasses.replace(self, refine=0, progress=progress)
-            out, told = _Work(one, _turned(image, there), "volume").run()
-            whole = out if index == 0 else whole.add_(out.permute(back))
-            figures = figures or told
-        whole.div_(len(layout.TURNS))
-        shape = image.image.shape
-        done, total = itertools.count(1), shape[0] * refining.ticks(shape[1:], plan)
-        noise_sd = image.noise_sd.float().expand(shape)
-        for out, noisy, sd in zip(whole, image.image, noise_sd, strict=True):
-            tick = lambda: _part_of(self.progress, n_parts - 1, n_parts, next(done), total)  # noqa: E731
-            out.copy_(refining.refined(noisy, out, sd, plan, tick=tick))
-        return whole, figures | {"refined": len(plan)}
+        return clean, shares, work.figures()
 
     def _refuse_another_kind(self, image: SnrImage) -> None:
         if image.is_complex and self.config.image == "magnitude":
@@ -112,14 +89,22 @@ class SnrAware(keeping.Options):
         step = {"name": "denoise", "method": "snraware", "model": self.name, "sha256": self.card.get("sha256")}
         return step | {"strength": self.strength, "device": self.device}
 
-    def channels(self, series: Tensor, noise_sd: Tensor, gmap: Tensor, unit: Tensor) -> Net5D:
-        """(B, T, H, W) and its maps in SNR units, as the network was trained: (B, C, T, H, W), C = 1, 2 or 3."""
-        maps = gmap if self.card.get("told") == "gmap" else noise_sd / unit
-        parts = zip(series / unit, maps, strict=True)
-        return torch.stack([pairs.to_channels(part, told, net=self.config).float() for part, told in parts])
+    def channels(
+        self, series: Tensor, noise_sd: Tensor, gmap: Tensor, unit: Tensor, pilots: Sequence[Tensor] = ()
+    ) -> Net5D:
+        """(B, T, H, W) and its maps in SNR units, as the network was trained: (B, C, T, H, W), C = 1, 2 or 3.
 
-    def run(self, channels: Net5D, *, bf16: bool) -> NetOut:
-        """The network on one tile, on its device; the result in float32 on the CPU."""
+        The pilots' channels follow.
+        """
+        maps = gmap if self.card.get("told") == "gmap" else noise_sd / unit
+        made = [pairs.to_channels(part, told, net=self.config) for part, told in zip(series / unit, maps, strict=True)]
+        for pilot in pilots:
+            parts = [pairs.image_channels(part, self.config) for part in pilot / unit]
+            made = [torch.cat(both) for both in zip(made, parts, strict=True)]
+        return torch.stack(made).float()
+
+    def run(self, channels: Net5D, *, bf16: bool, net: nn.Module | None = None) -> NetOut:
+        """A network, if not told the first, on one tile, on its device; the result in float32 on the CPU."""
         kind = torch.device(self.device).type
         with (
             keeping.out_of_memory_said(SMALLER),
@@ -127,96 +112,145 @@ class SnrAware(keeping.Options):
             torch.autocast(kind, torch.bfloat16, enabled=bf16),
         ):
             given = channels.to(self.device).contiguous(memory_format=torch.channels_last_3d)
-            return self.net(given).float().cpu()
-
-
-def _part_of(progress: Progress, index: int, parts: int, done: int, total: int, **info: Any) -> None:
-    """Progress of one of several equal parts as progress of the whole."""
-    progress(index * total + done, parts * total, **info)
-
-
-def _turned(image: SnrImage, axes: tuple[int, ...]) -> SnrImage:
-    """The image and its maps with their axes in another order."""
-    image_, gmap, noise_sd = (values.permute(axes) for values in (image.image, image.gmap, image.noise_sd))
-    return dataclasses.replace(image, image=image_, gmap=gmap, noise_sd=noise_sd)
+            return (net or self.net)(given).float().cpu()
 
 
 class _Work:
-    """One image on its way through: its series, the tiles they are cut into, the precision, and the count of tiles."""
+    """One image on its way: a network, the filter's rounds, and the second network, along what is one series."""
 
-    def __init__(self, denoiser: SnrAware, image: SnrImage, along: layout.Along) -> None:
-        self.denoiser, self.image, self.along, shape = denoiser, image, along, image.image.shape
-        self.series = layout.to_series(image.image, self.along)
-        maps = (image.noise_sd.float().expand(shape), image.gmap.float().expand(shape))
-        self.noise_sd, self.gmap = (layout.to_series(values, self.along) for values in maps)
-        self.bf16 = bf16_pays(denoiser, image)
-        self.rounds = refining.plan_for(along, self.series.shape[1])[: denoiser.refine]
-        self._plan()
+    def __init__(self, denoiser: SnrAware, image: SnrImage) -> None:
+        self.denoiser, self.image = denoiser, image
+        shape = image.image.shape
+        self.along = layout.resolve(denoiser.along, shape, image.spacing)
+        self.noise_sd = image.noise_sd.float().expand(shape)
+        (series,) = self.by_series(image.image)
+        self.rounds = refining.plan_for(self.along, series.shape[1])[: denoiser.refine]
+        turns = layout.TURNS if self.along == "volume" else layout.TURNS[:1]
+        nets = [denoiser.net, *([denoiser.second] if denoiser.second is not None and self.rounds else [])]
+        self.passes = [[_Pass(denoiser, net, image, self.along, turn) for turn in turns] for net in nets]
+        self.total = sum(one.ticks for turned in self.passes for one in turned)
+        self.total += len(series) * refining.ticks(series.shape[1:], self.rounds)
         self.done = 0
+
+    def by_series(self, *images: Tensor) -> tuple[Tensor, ...]:
+        """Views of images (frame, z, y, x) as series (n, T, y, x)."""
+        return tuple(layout.to_series(image, self.along) for image in images)
+
+    def run(self) -> Tensor:
+        """The image as it is without its noise."""
+        clean, filtered = self.pilots()
+        if not self.rounds:
+            return clean
+        if len(self.passes) > 1:
+            filtered = self._through(self.passes[1], clean, filtered)
+        for out, noisy, sd in zip(*self.by_series(filtered, self.image.image, self.noise_sd), strict=True):
+            out.copy_(refining.mean_kept(noisy, out, sd))
+        return filtered
+
+    def pilots(self) -> tuple[Tensor, Tensor]:
+        """What the network makes of the image, and that filtered."""
+        clean = self._through(self.passes[0])
+        filtered = torch.empty_like(clean)
+        given = self.by_series(filtered, self.image.image, clean, self.noise_sd)
+        for out, noisy, denoised, sd in zip(*given, strict=True):
+            out.copy_(refining.filtered(noisy, denoised, sd, self.rounds, tick=self._tick))
+        return clean, filtered
+
+    def figures(self) -> dict[str, Any]:
+        """What is told of how it was made."""
+        first = self.passes[0][0]
+        figures: dict[str, Any] = {
+            "precision": "bf16" if first.bf16 else "float32",
+            "along": self.along,
+            "series": len(first.series),
+            "batch": first.batch,
+            "tiles": len(first.plan.boxes),  # of each series
+            "networks": len(self.passes),
+            "refined": len(self.rounds),
+        }
+        return figures | ({"tile": list(first.plan.tile)} if len(first.plan.boxes) > 1 else {})
+
+    def _through(self, passes: Sequence["_Pass"], *pilots: Tensor) -> Tensor:
+        """The mean of what a network makes of the image along each axis that is T in turn."""
+        whole = passes[0].run(*pilots, tick=self._tick)
+        for other in passes[1:]:
+            whole.add_(other.run(*pilots, tick=self._tick))
+        return whole.div_(len(passes))
+
+    def _tick(self) -> None:
+        self.done += 1
+        self.denoiser.progress(self.done, self.total)
+
+
+class _Pass:
+    """A network and an image, its axes turned: its series, the tiles they are cut into, and the precision."""
+
+    def __init__(
+        self, denoiser: SnrAware, net: nn.Module, image: SnrImage, along: layout.Along, turn: layout.Axes
+    ) -> None:
+        self.denoiser, self.net, self.along, self.turn = denoiser, net, along, turn
+        self.image_shape = image.image.shape
+        maps = (values.float().expand(self.image_shape) for values in (image.noise_sd, image.gmap))
+        self.series, self.noise_sd, self.gmap = (self._series(values) for values in (image.image, *maps))
+        self.bf16 = bf16_pays(denoiser, image)
+        self._plan()
+
+    def _series(self, values: Tensor) -> Tensor:
+        return layout.to_series(values.permute(self.turn), self.along)
 
     def _plan(self) -> None:
         """As many series at once as asked for and as fit whole; tiles where not even one does."""
-        asked, n = tiles.needs(self.denoiser.net), len(self.series)
+        asked, n = tiles.needs(self.net), len(self.series)
         frames, height, width = self.series.shape[1:]
         least = asked.tile or (1, 1)
         self.shape = (frames, max(height, least[0]), max(width, least[1]))
         voxels = math.prod(self.shape)
-        beside, each = 0.0, SERIES_BYTES + COMPLEX_BYTES * self.image.is_complex
+        beside, each = 0.0, SERIES_BYTES + COMPLEX_BYTES * self.series.is_complex()
         if self.denoiser.device == "cpu":
-            beside = PROCESS_BYTES + IMAGE_BYTES * self.image.image.numel() + each * voxels
+            beside = PROCESS_BYTES + IMAGE_BYTES * self.series.numel() + each * voxels
         left = self.denoiser.memory_bytes - beside
         fit = left // (voxels * (asked.bytes_per_voxel + each))
         self.batch = int(max(1, min(self.denoiser.batch, n, fit)))
         self.plan = tiles.plan(self.shape, asked, left / self.batch)
-        filtering = refining.ticks(self.shape, self.rounds)
-        self.total = -(-n // self.batch) * len(self.plan.boxes) + n * filtering
+        self.ticks = -(-n // self.batch) * len(self.plan.boxes)
 
-    def _figures(self) -> dict[str, Any]:
-        precision = "bf16" if self.bf16 else "float32"
-        figures: dict[str, Any] = {
-            "precision": precision,
-            "along": self.along,
-            "series": len(self.series),
-            "batch": self.batch,
-            "tiles": len(self.plan.boxes),  # of each series
-            "refined": len(self.rounds),
-        }
-        return figures | ({"tile": list(self.plan.tile)} if len(self.plan.boxes) > 1 else {})
-
-    def run(self) -> tuple[Tensor, dict[str, Any]]:
-        """The image as it is without its noise, and what is told of how it was made."""
-        out = torch.empty(self.image.image.shape, dtype=self.image.image.dtype)
-        into = layout.to_series(out, self.along)
+    def run(self, *pilots: Tensor, tick: Callable[[], None]) -> Tensor:
+        """What the network makes of the image, (frame, z, y, x) again. `tick` is called after each tile."""
+        guides = [self._series(pilot) for pilot in pilots]
+        out = torch.empty(self.image_shape, dtype=self.series.dtype)
+        into = self._series(out)
         for start in range(0, len(self.series), self.batch):
             chunk = slice(start, start + self.batch)
-            into[chunk] = self._refined(chunk, self._clean(chunk))
-        return out, self._figures()
+            into[chunk] = self._clean(chunk, [guide[chunk] for guide in guides], tick)
+        return out
 
-    def _clean(self, chunk: slice) -> Tensor:
+    def _clean(self, chunk: slice, pilots: Sequence[Tensor], tick: Callable[[], None]) -> Tensor:
         """What the network makes of some series, in the image's unit."""
         parts = (self.series[chunk], self.noise_sd[chunk], self.gmap[chunk])
         unit = torch.stack([_unit(sd, g) for sd, g in zip(*parts[1:], strict=True)])[:, None, None, None]
         height, width = parts[0].shape[-2:]
 
         def cut(window: tuple[slice, slice, slice]) -> Tensor:
-            series, noise_sd, gmap = (_window(part, window) for part in parts)
-            return self.denoiser.channels(series, noise_sd, gmap, unit)
+            series, noise_sd, gmap, *guides = (_window(part, window) for part in (*parts, *pilots))
+            return self.denoiser.channels(series, noise_sd, gmap, unit, guides)
 
-        out = tiles.apply(self._tile, cut, self.plan, report=self._report)[..., :height, :width]
+        def run(channels: Tensor) -> Tensor:
+            return self.denoiser.run(channels, bf16=self.bf16, net=self.net)
+
+        out = tiles.apply(run, cut, self.plan, report=tick)[..., :height, :width]
         if self.series.is_complex():
             return torch.complex(out[:, 0], out[:, 1]) * unit
         return (out[:, 0] * unit).clamp_(min=0)
 
-    def _refined(self, chunk: slice, clean: Tensor) -> Tensor:
-        parts = zip(self.series[chunk], clean, self.noise_sd[chunk], strict=True)
-        return torch.stack([refining.refined(*part, self.rounds, tick=self._report) for part in parts])
 
-    def _tile(self, channels: Tensor) -> Tensor:
-        return self.denoiser.run(channels, bf16=self.bf16)
+def pilots(denoiser: SnrAware, image: SnrImage, along: layout.Along) -> tuple[Tensor, Tensor]:
+    """What a second network is given beside the image, which is one series: by the first network, and filtered.
 
-    def _report(self) -> None:
-        self.done += 1
-        self.denoiser.progress(self.done, self.total)
+    Both as series (T, y, x).
+    """
+    work = _Work(dataclasses.replace(denoiser, along=along, second=None), image)
+    network, filtered = (work.by_series(found)[0] for found in work.pilots())
+    return network[0], filtered[0]
 
 
 def bf16_pays(denoiser: SnrAware, image: SnrImage) -> bool:

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from clearmr.errors import InputError
 
+Axes = tuple[int, int, int, int]
 Along = Literal["time", "depth", "volume", "none"]
 ALONG = ("auto", *get_args(Along))
 ENOUGH_FRAMES = 4  # from this many on, neighbours in time say more of a voxel than neighbours in depth
 # A volume: so many voxels along its shortest axis, and no spacing so many times another one.
 LEAST_VOLUME, ISOTROPIC = 48, 1.5
-# Of a volume, each axis in turn as the network's T: what moves (frame, z, y, x) there, and back.
-TURNS = (((0, 1, 2, 3), (0, 1, 2, 3)), ((0, 2, 1, 3), (0, 2, 1, 3)), ((0, 3, 1, 2), (0, 2, 3, 1)))
+# Of a volume, each axis in turn as the network's T: an order of (frame, z, y, x); the first leaves all where they are.
+TURNS: tuple[Axes, ...] = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
 
 
 def resolve(along: str, shape: Sequence[int], spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Along:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from clearmr.denoiser import Progress, no_progress
 from clearmr.errors import InputError
-from clearmr.methods.snraware import leaves, pairs, patches, store, volumes
+from clearmr.methods.snraware import cards, leaves, pairs, patches, store, volumes
+from clearmr.methods.snraware import second as second_stage
 from clearmr.methods.snraware.cards import bundled, default_model, load, save
 from clearmr.methods.snraware.config import NetConfig, SnrAwareConfig
 from clearmr.methods.snraware.inference import SnrAware
@@ -18,9 +19,12 @@ from clearmr.methods.snraware.model import SnrAwareNet, build
 from clearmr.scan import SnrImage
 from clearmr.train import loop, losses
 
-__all__ = ["SnrAware", "SnrAwareNet", "build", "bundled", "default_model", "fit", "load", "save"]
+__all__ = [
+    "SnrAware", "SnrAwareNet", "build", "bundled", "default_model", "fit", "fit_second", "load", "refuse_apart", "save",
+]  # fmt: skip
 
 VALIDATION_BATCHES = 12
+CASES, CASES_HELD_OUT = "cases", "cases-held-out"  # of a second network, in the run's folder
 
 
 def fit(
@@ -60,6 +64,53 @@ def fit(
     )  # fmt: skip
     card = {"net": dataclasses.asdict(config.net), "told": config.noise.told}
     return SnrAware(net.eval(), name, card, device=device)
+
+
+def fit_second(
+    first: SnrAware,
+    cases: Sequence[SnrImage | store.StoredSeries],
+    validation: Sequence[SnrImage | store.StoredSeries],
+    config: SnrAwareConfig,
+    seed: int,
+    *,
+    gmaps: Float[Tensor, "n y x"],
+    run: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
+    progress: Progress = no_progress,
+) -> SnrAware:
+    """`first` with a second network, trained to mend what the filter makes of images that `first` denoised.
+
+    Arguments as of `fit`; without `validation` other draws of `cases` are validated on. Raises InputError where the two
+    networks do not go together, Interrupted when asked to stop.
+    """
+    refuse_apart(first, config)
+    torch.manual_seed(seed)
+    settings = config.second
+    made = second_stage.Cases(first, cases, gmaps, config, seed, run / CASES)
+    held_out = second_stage.Cases(first, validation or cases, gmaps, config, seed + 1, run / CASES_HELD_OUT)
+    samples = second_stage.Samples(made, config, seed, settings.cases)
+    checks = second_stage.Samples(held_out, config, seed + 1, settings.held_out)
+    fixed = [checks.whole(k) for k in range(VALIDATION_BATCHES)]
+
+    def merit(net: nn.Module) -> float:
+        return sum(second_stage.gain(net, batch) for batch in fixed) / len(fixed)
+
+    net = loop.train(
+        second_stage.begun(first), samples, losses.combined(**dataclasses.asdict(config.loss)), merit,
+        config=config.loop, run=run, seed=seed, resume=resume, device=device, devices=devices, nodes=nodes,
+        progress=progress,
+    )  # fmt: skip
+    return dataclasses.replace(first, second=net.eval(), device=device)
+
+
+def refuse_apart(first: SnrAware, config: SnrAwareConfig) -> None:
+    """Raises InputError unless a second network of these settings fits after `first`."""
+    if config.net != cards.config_of_second(first.config):
+        todo = "choose a preset of second networks, and a model of its channels and inputs"
+        raise InputError(f"a second network after {first.name}, {first.config}", str(config.net), todo)
 
 
 def _first(config: NetConfig, start: str | Path | None) -> nn.Module:

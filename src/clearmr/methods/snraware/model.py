@@ -1,7 +1,7 @@
 """The networks of SNRAware: the 14 of Table 2 (Xue et al. 2025, Appendix E1), and our own residual U-net.
 
 Input (B, C, T, H, W): the image in SNR units, real and imaginary part or magnitude, then, where the network is told
-of the noise, its SD or g. Output float32 (B, 2 or 1, T, H, W).
+of the noise, its SD or g, then, where it is given pilots, each as the image. Output float32 (B, 2 or 1, T, H, W).
 """
 
 import functools
@@ -80,8 +80,8 @@ def table2(name: str, norm: Literal["patch", "pixel"] = "patch") -> NetConfig:
 
 
 def channels_in(config: NetConfig) -> int:
-    """Complex and map 3, complex 2, magnitude and map 2, magnitude 1."""
-    return channels_out(config) + config.noise_map
+    """Complex and map 3, complex 2, magnitude and map 2, magnitude 1; with pilots twice the image's more."""
+    return channels_out(config) * (3 if config.pilots else 1) + config.noise_map
 
 
 def channels_out(config: NetConfig) -> int:
@@ -93,7 +93,11 @@ def build(config: NetConfig) -> "SnrAwareNet | Table2Net":
     """The network of a configuration, weights from torch's global generator. Raises InputError for unknown names."""
     if config.architecture not in ARCHITECTURES:
         raise InputError(f"an architecture among {', '.join(ARCHITECTURES)}", config.architecture, "choose one")
-    return SnrAwareNet(config) if config.architecture == RESIDUAL else Table2Net(config)
+    if config.architecture == RESIDUAL:
+        return SnrAwareNet(config)
+    if config.pilots:
+        raise InputError(f"{RESIDUAL} as a network that is given pilots", config.architecture, "train a second of that")
+    return Table2Net(config)
 
 
 def parameters(config: NetConfig) -> int:
@@ -103,16 +107,16 @@ def parameters(config: NetConfig) -> int:
 
 
 class SnrAwareNet(nn.Module):
-    """The input less what a U-net of bias-free residual 3x3x3 cells takes for noise. Any T, H, W.
+    """The image less what a U-net of bias-free residual 3x3x3 cells takes for noise; or the last pilot less its error.
 
-    Positively homogeneous: net(a x, a sd) = a net(x, sd).
+    Any T, H, W. Positively homogeneous: net(a x, a sd) = a net(x, sd).
     """
 
     tile: tuple[int, int] | None = None
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
-        self.channels_out = channels_out(config)
+        self.channels_out, self.pilots = channels_out(config), config.pilots
         self.alignment = 2 ** len(config.channels)
         self.bytes_per_voxel = 47.0 * config.channels[0]
         self.noise = UNet(
@@ -120,7 +124,8 @@ class SnrAwareNet(nn.Module):
         )
 
     def forward(self, x: Net5D) -> NetOut:
-        return x[:, : self.channels_out].float() - self.noise(x).float()
+        image = x[:, -self.channels_out :] if self.pilots else x[:, : self.channels_out]
+        return image.float() - self.noise(x).float()
 
 
 class Table2Net(nn.Module):

@@ -112,11 +112,12 @@ class Samples:
         of_step = torch.Generator().manual_seed(seed_of(self.seed, step))
         if chance(self.config.data.single_frame_probability, of_step):
             frames, patches = 1, frames
-        made = [self._pair(frames, (step, index, number)) for number in range(patches)]
+        made = [self.pair(frames, (step, index, number)) for number in range(patches)]
         inputs, targets = zip(*made, strict=True)
         return torch.stack(inputs), torch.stack(targets)
 
-    def _pair(self, n_frames: int, place: tuple[int, int, int]) -> Batch:
+    def pair(self, n_frames: int, place: tuple[int, int, int]) -> Batch:
+        """One input (C, T, H, W) and its target; `place` tells it from all others."""
         config, net = self.config, self.config.net
         # The white noise has a seed of its own: torch looks at 32 bits of a seed, too few for one alone.
         generator = torch.Generator().manual_seed(seed_of(self.seed, *place))

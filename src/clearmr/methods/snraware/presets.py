@@ -54,6 +54,32 @@ def small_mag() -> SnrAwareConfig:
     )
 
 
+def small_second() -> SnrAwareConfig:
+    """The second network of `snraware-small`: `--after snraware-small`. Loss in units of the filtered image's error."""
+    return _second(small(), gmap_probability=0.6)
+
+
+def small_mag_second() -> SnrAwareConfig:
+    """The second network of `snraware-small-mag`: more volumes."""
+    config = _second(small_mag(), gmap_probability=0.4)
+    return replace(
+        config,
+        data=replace(config.data, signed=0.15, zeroed_background=0.25),
+        second=replace(config.second, volumes=0.42, stacks=0.08, images=0.10),
+    )
+
+
+def _second(config: SnrAwareConfig, *, gmap_probability: float) -> SnrAwareConfig:
+    return replace(
+        config,
+        noise=replace(config.noise, clean_probability=0.03, white_probability=0.7, gmap_probability=gmap_probability),
+        net=replace(config.net, pilots=True),
+        data=replace(config.data, synthetic=0.15, single_frame_probability=0.0),
+        loss=LossConfig(epsilon=3.0),
+        loop=replace(config.loop, steps=8000, learning_rate=2e-4, warmup=0.06),
+    )
+
+
 def paper(architecture: str) -> SnrAwareConfig:
     """A network of Table 2 with the paper's noise, 16x64x64 patches, losses (but one), optimiser and learning rate.
 
@@ -74,5 +100,7 @@ PRESETS: dict[str, Callable[[], SnrAwareConfig]] = {
     "tiny": tiny,
     "small": small,
     "small-mag": small_mag,
+    "small-second": small_second,
+    "small-mag-second": small_mag_second,
     **{name: functools.partial(paper, name) for name in TABLE2_ARCHITECTURES},
 }

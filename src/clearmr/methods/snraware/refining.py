@@ -63,31 +63,37 @@ def refined(
     clean: Inexact[Tensor, "T H W"],
     noise_sd: Float[Tensor, "T H W"],
     plan: Plan,
-    *,
-    tick: Callable[[], None] = lambda: None,
 ) -> Inexact[Tensor, "T H W"]:
-    """The denoised series or volume `clean`, filtered round by round, each by the last result; its mean kept."""
-    if not plan or not bool((noise_sd > 0).any()):
-        return clean
-    rician, network = not noisy.is_complex() and not bool((noisy < 0).any()), clean
-    for groups in plan:
-        clean = collaborative.refined(noisy, clean, noise_sd, groups, rician=rician, tick=tick)
-    return mean_kept(noisy, torch.lerp(network, clean, SHARE), noise_sd, rician=rician)
+    """The denoised series or volume `clean`, filtered, its mean kept."""
+    return mean_kept(noisy, filtered(noisy, clean, noise_sd, plan), noise_sd) if plan else clean
 
 
-def mean_kept(
+def filtered(
     noisy: Inexact[Tensor, "T H W"],
     clean: Inexact[Tensor, "T H W"],
     noise_sd: Float[Tensor, "T H W"],
+    plan: Plan,
     *,
-    rician: bool,
+    tick: Callable[[], None] = lambda: None,
+) -> Inexact[Tensor, "T H W"]:
+    """The denoised series or volume `clean`, filtered round by round, each by the last result."""
+    if not plan or not bool((noise_sd > 0).any()):
+        return clean
+    network = clean
+    for groups in plan:
+        clean = collaborative.refined(noisy, clean, noise_sd, groups, rician=_is_rician(noisy), tick=tick)
+    return torch.lerp(network, clean, SHARE)
+
+
+def mean_kept(
+    noisy: Inexact[Tensor, "T H W"], clean: Inexact[Tensor, "T H W"], noise_sd: Float[Tensor, "T H W"]
 ) -> Inexact[Tensor, "T H W"]:
     """What was removed, less its mean over the signal near each voxel of signal: noise has none.
 
     What a denoiser smears over the border of an object is thereby given back to it.
     """
     signal = (clean.abs() > SIGNAL * noise_sd) & (noise_sd > 0)
-    given = noisy
+    given, rician = noisy, _is_rician(noisy)
     if rician:
         safe = torch.where(noise_sd > 0, noise_sd, torch.ones_like(noise_sd))
         given = as_gaussian(noisy / safe, clean / safe)[0] * safe
@@ -95,6 +101,11 @@ def mean_kept(
     mean = _near(removed) / _near(signal.float()).clamp_min(1e-3)
     out = torch.where(signal, clean + mean, clean)
     return out.clamp_min(0) if rician else out
+
+
+def _is_rician(noisy: Tensor) -> bool:
+    """Whether these are magnitudes: real, and none of them negative."""
+    return not noisy.is_complex() and not bool((noisy < 0).any())
 
 
 def _near(values: Tensor) -> Tensor:

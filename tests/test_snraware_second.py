@@ -1,0 +1,111 @@
+"""What a second network learns from, and where it begins."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+
+from clearmr.methods.snraware import leaves, method, model, presets, second, volumes
+from clearmr.methods.snraware.config import NetConfig, SecondConfig, SnrAwareConfig
+from snraware_stubs import denoiser
+
+SMALL = {
+    "complex": NetConfig(channels=(4, 8), cells=1),
+    "magnitude": NetConfig(channels=(4, 8), cells=1, image="magnitude"),
+}
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def settings(image: str, **changes: object) -> SnrAwareConfig:
+    """Cases of 20 x 20 frames and 16^3, of all kinds."""
+    base = presets.small_second() if image == "complex" else presets.small_mag_second()
+    cases = SecondConfig(size=20, side=16, together=2, frames=(3, 5), volumes=0.3, stacks=0.2, images=0.2)
+    data = dataclasses.replace(base.data, patch=(4, 16, 16), batch=2, synthetic=1.0, lesions=0.0)
+    net = dataclasses.replace(SMALL[image], pilots=True)
+    return dataclasses.replace(base, net=net, data=data, second=dataclasses.replace(cases, **changes))
+
+
+@pytest.fixture(autouse=True)
+def few_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaves, "synthetic_series", functools.partial(leaves.synthetic_series, n=2))
+    monkeypatch.setattr(volumes, "leaf_volumes", functools.partial(volumes.leaf_volumes, n=2))
+
+
+@pytest.fixture(params=["complex", "magnitude"])
+def cases(request: pytest.FixtureRequest, tmp_path: Path) -> second.Cases:
+    config = settings(request.param)
+    return second.Cases(denoiser(SMALL[request.param]), [], torch.ones(1, 32, 32), config, 5, tmp_path / "cases")
+
+
+def test_cases_of_every_kind_are_made_once_and_stay_the_same(cases: second.Cases, tmp_path: Path) -> None:
+    again = dataclasses.replace(cases.config)
+    other = second.Cases(cases.first, [], cases.gmaps, again, 5, tmp_path / "others")
+    shapes = set()
+    for k in range(8):
+        case = cases[k]
+        n_channels = case.target.shape[1]
+        assert n_channels == model.channels_out(cases.config.net) and case.noise_sd.shape[1] == 1
+        assert {v.shape[2:] for v in vars(case).values()} == {case.noisy.shape[2:]}
+        assert case.noisy.shape[2] == cases.frames(k)
+        noise = (case.noisy - case.target) / case.noise_sd.clamp_min(1e-6)
+        assert 0.3 < float(noise.std()) < 1.7 or float(noise.abs().max()) == 0  # pairs without noise are there too
+        assert not torch.equal(case.filtered, case.network)
+        assert all(torch.equal(a, b) for a, b in zip(vars(case).values(), vars(other[k]).values(), strict=True))
+        shapes.add(tuple(case.noisy.shape[2:]))
+    assert len(shapes) >= 3
+    files = {path: path.stat().st_mtime_ns for path in cases.folder.iterdir()}
+    cases[0]
+    assert files == {path: path.stat().st_mtime_ns for path in cases.folder.iterdir()}
+
+
+def test_windows_are_in_units_of_the_filtered_image_s_error(cases: second.Cases) -> None:
+    samples = second.Samples(cases, cases.config, 1, 8)
+    lengths = set()
+    for step in range(12):
+        inputs, target = samples.whole(step)
+        n = target.shape[1]
+        assert inputs.shape[1] == 3 * n + 1 and inputs.shape[2:] == target.shape[2:]
+        error = (inputs[:, -n:] - target).square().sum(1).mean((1, 2, 3))
+        assert bool((error < 1.0001).all()) and float(error.max()) > 0.3
+        torch.testing.assert_close(samples.whole(step)[0], inputs, rtol=0, atol=0)
+        lengths.add(inputs.shape[2])
+    assert lengths <= {1, second.SHORTEST, 4} and 1 in lengths and len(lengths) > 1
+
+
+def test_a_phase_turns_all_complex_images_alike() -> None:
+    parts = [torch.randn(c, 2, 4, 4, generator=rng(c)) for c in (2, 1, 2)]
+    turned = second._phased(parts, rng(3))
+    assert turned[1] is parts[1]
+    for part, other in zip(parts, turned, strict=True):
+        torch.testing.assert_close(part.square().sum(0), other.square().sum(0))
+    inner = [(a * b).sum() for a, b in ((parts[0], parts[2]), (turned[0], turned[2]))]
+    torch.testing.assert_close(*inner)
+
+
+@pytest.mark.parametrize("image", ["complex", "magnitude"])
+def test_a_second_network_begins_at_the_filtered_image(image: str) -> None:
+    first = denoiser(SMALL[image])
+    net = second.begun(first)
+    given = torch.randn(1, model.channels_in(settings(image).net), 3, 16, 16, generator=rng())
+    torch.testing.assert_close(net(given), given[:, -model.channels_out(SMALL[image]) :])
+    inside = first.net.noise.encoder[0][0].first.weight  # type: ignore[union-attr, index]
+    assert torch.equal(net.noise.encoder[0][0].first.weight, inside)  # type: ignore[union-attr, index]
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_training_lowers_the_filtered_image_s_error(tmp_path: Path) -> None:
+    config = settings("complex", cases=4, held_out=1)
+    loop = dataclasses.replace(config.loop, steps=150, learning_rate=1e-3, validate_every=50, bf16=False)
+    first = denoiser(SMALL["complex"])
+    both = method.fit_second(
+        first, [], [], dataclasses.replace(config, loop=loop), 5, gmaps=torch.ones(1, 32, 32), run=tmp_path
+    )
+    cases = second.Cases(first, [], torch.ones(1, 32, 32), config, 5, tmp_path / method.CASES)
+    samples = second.Samples(cases, config, 9, 4)
+    assert both.second is not None
+    assert sum(second.gain(both.second, samples.whole(k)) for k in range(6)) / 6 > 0.1
