@@ -162,8 +162,8 @@ def test_a_second_network_is_trained_after_a_first(corpus: Path, tmp_path: Path)
     told = []
     for model in (first, tmp_path / "second" / "model.safetensors"):
         done("denoise", raw, "-o", tmp_path / "o.npz", "--model", model, "--force")
-        told.append(load(tmp_path / "o.npz").meta["steps"][-1]["networks"])
-    assert told == [1, 2]
+        told.append(load(tmp_path / "o.npz").meta["steps"][-1]["mended"])
+    assert told == [0, 2]
     models = (first, tmp_path / "second" / "model.safetensors")
     counts = [json.loads(done("models", "show", path).out)["parameters"] for path in models]
     assert counts[1] > 2 * counts[0]

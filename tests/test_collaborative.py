@@ -14,6 +14,12 @@ from clearmr.scan import SnrImage
 from dynamic_series import SD, disc_series, rng
 
 
+def refined(noisy: torch.Tensor, pilot: torch.Tensor, noise_sd: torch.Tensor, rounds: refining.Rounds) -> torch.Tensor:
+    """As after a network that has no second one."""
+    clean = refining.filtered(noisy, pilot, noise_sd, rounds, share=refining.SHARE)
+    return refining.mean_kept(noisy, clean, noise_sd) if rounds else clean
+
+
 def test_the_filter_follows_the_known_noise() -> None:
     """Less noise told, less taken away; none told, nothing."""
     noisy = disc_series(4, 32)[:, None] + SD * torch.randn(4, 1, 32, 32, generator=rng())
@@ -108,8 +114,8 @@ def error(found: torch.Tensor, clean: torch.Tensor) -> float:
 def test_refining_brings_a_blurred_series_nearer_to_the_truth() -> None:
     clean, noisy, pilot = blurred_series()
     sd = torch.ones(clean.shape)
-    plan = refining.plan_for("time", len(clean))
-    found = [refining.refined(noisy.image[:, 0], pilot, sd, plan[:rounds]) for rounds in range(len(plan) + 1)]
+    (plan,) = refining.plan_for("time", len(clean))
+    found = [refined(noisy.image[:, 0], pilot, sd, plan[:rounds]) for rounds in range(len(plan) + 1)]
     assert torch.equal(found[0], pilot)
     errors = [error(one, clean) for one in found]
     assert all(later < earlier for earlier, later in itertools.pairwise(errors)) and errors[-1] < 0.5 * errors[0]
@@ -132,14 +138,22 @@ def test_refining_keeps_what_has_no_noise_and_knows_magnitudes() -> None:
 def test_what_is_grouped_follows_what_the_image_is() -> None:
     asked = [("volume", 60), ("depth", 20), ("depth", 1), ("none", 1), ("time", 3), ("time", 4)]
     found = [refining.plan_for(*each) for each in asked]
-    single = refining.SINGLE
-    assert found == [refining.VOLUME, refining.STACK, single, single, single, refining.series_plan(4)]
+    single = (refining.SINGLE,)
+    assert found == [(refining.VOLUME,), (refining.STACK,), single, single, single, refining.series_plan(4)]
 
 
 @pytest.mark.parametrize(("n_frames", "similar"), [(4, 32), (10, 80), (75, 112)])
 def test_longer_tubes_come_in_larger_groups(n_frames: int, similar: int) -> None:
-    plan = refining.series_plan(n_frames)
+    (plan,) = refining.series_plan(n_frames)
     assert plan[0].similar == similar and plan[2].sides == (min(8, n_frames), 4, 4)
+
+
+@pytest.mark.parametrize(("rounds", "lengths"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (9, [3, 2]), (None, [3, 2])])
+def test_the_first_rounds_of_a_plan_of_stages(rounds: int | None, lengths: list[int]) -> None:
+    plan = refining.series_plan(12, mended=True)
+    found = refining.first_of(plan, rounds)
+    assert [len(stage) for stage in found] == lengths
+    assert all(stage == whole[: len(stage)] for stage, whole in zip(found, plan, strict=False))
 
 
 def test_the_two_colours_of_the_chessboard_make_up_the_whole() -> None:
@@ -162,7 +176,8 @@ def test_what_is_in_no_patch_keeps_the_pilot(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_noise_in_a_good_pilot_does_not_grow_round_after_round() -> None:
     noise = torch.complex(*torch.randn(2, 6, 64, 64, generator=rng(5)))
-    left = refining.refined(noise, 0.03 * noise, torch.ones(6, 64, 64), refining.series_plan(6))
+    (plan,) = refining.series_plan(6)
+    left = refined(noise, 0.03 * noise, torch.ones(6, 64, 64), plan)
     assert float(left.abs().mean()) < 0.03 * float(noise.abs().mean())
 
 
@@ -200,8 +215,7 @@ def test_cubes_bring_a_blurred_volume_nearer_to_the_truth_than_tubes(is_complex:
     smooth = torch.nn.functional.avg_pool3d(balls()[None], 3, 1, 1, count_include_pad=False)[0]
     pilot = smooth * torch.exp(torch.tensor(0.4j)) if is_complex else smooth - 1
     cubes, stack, tubes = (
-        refining.refined(noisy, pilot, torch.ones(clean.shape), plan)
-        for plan in (refining.VOLUME, refining.STACK, (TUBES,))
+        refined(noisy, pilot, torch.ones(clean.shape), plan) for plan in (refining.VOLUME, refining.STACK, (TUBES,))
     )
     assert error(cubes, clean) < 0.7 * error(pilot, clean)
     assert error(stack, clean) < 0.7 * error(pilot, clean)
@@ -220,14 +234,14 @@ def test_a_volume_some_layers_at_a_time_is_the_whole_volume(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5), (6, 2, 9), (3, 4, 4)])
-@pytest.mark.parametrize("plan", [refining.series_plan(5), refining.VOLUME, refining.STACK])
-def test_images_smaller_than_a_patch_or_the_search(shape: tuple[int, int, int], plan: refining.Plan) -> None:
+@pytest.mark.parametrize("plan", [*refining.series_plan(5), refining.VOLUME, refining.STACK])
+def test_images_smaller_than_a_patch_or_the_search(shape: tuple[int, int, int], plan: refining.Rounds) -> None:
     noise = torch.randn(shape, generator=rng())
-    found = refining.refined(10 + noise, torch.full(shape, 10.0), torch.ones(shape), plan)
+    found = refined(10 + noise, torch.full(shape, 10.0), torch.ones(shape), plan)
     assert found.shape == shape and error(found, torch.full(shape, 10.0)) < 0.5 * float(noise.square().mean())
 
 
 def test_a_single_image_is_refined_too() -> None:
     clean, noisy, pilot = blurred_series(1)
-    found = refining.refined(noisy.image[:, 0], pilot, torch.ones(clean.shape), refining.SINGLE)
+    found = refined(noisy.image[:, 0], pilot, torch.ones(clean.shape), refining.SINGLE)
     assert error(found, clean) < 0.8 * error(pilot, clean)

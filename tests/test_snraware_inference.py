@@ -70,27 +70,40 @@ def test_the_mean_over_the_axes_is_filtered_once_and_mixed_at_last() -> None:
 def test_a_second_network_is_given_the_image_and_both_pilots(
     shape: tuple[int, ...], along: str, magnitude: bool
 ) -> None:
-    """One that gives back a pilot gives what there is without it; the filter's last, its mean kept, or the first's."""
+    """One that gives back a pilot: the filter's last, its mean kept, or what the first network made."""
     noisy = dataclasses.replace(image(shape, magnitude=magnitude), noise_sd=2 * ONE)
     n = 1 if magnitude else 2
     net = NetConfig(channels=(4, 8), cells=1, image="magnitude" if magnitude else "complex")
     smooth, _ = stubbed(lambda x: x[:, :n].mean((2, 3, 4), keepdim=True).expand_as(x[:, :n]), net=net)
-    smooth = dataclasses.replace(smooth, along=along, refine=None)
-    calls: list[tuple[int, int]] = []
+    smooth = dataclasses.replace(smooth, along=along, refine=1)
     expected = [smooth(noisy), dataclasses.replace(smooth, refine=0)(noisy)]
-    for pilot, known in zip((slice(-n, None), slice(n + 1, 2 * n + 1)), expected, strict=True):
+    for pilot, known, close in zip((slice(-n, None), slice(n + 1, 2 * n + 1)), expected, (1e-4, 0.5), strict=True):
         second = Stub(lambda x, pilot=pilot: x[:, pilot])
-        options = {"second": second, "progress": lambda done, total, **_: calls.append((done, total))}
-        found = dataclasses.replace(smooth, **options)(noisy)
-        kept = known.image if pilot == slice(-n, None) else found.image
-        torch.testing.assert_close(found.image, kept, atol=1e-4, rtol=1e-4)
-        assert float((found.image - known.image).abs().mean()) < 0.3  # but for its mean, which noise of SD 2 moves
-        assert {x.shape[1] for x in second.given} == {3 * n + 1} and found.meta["steps"][-1]["networks"] == 2
+        found = dataclasses.replace(smooth, second=second)(noisy)
+        # What the filter is given, and so its last, is the same; of the first's image the mean is kept.
+        torch.testing.assert_close(found.image, known.image, atol=close, rtol=0)
+        assert {x.shape[1] for x in second.given} == {3 * n + 1} and found.meta["steps"][-1]["mended"] == 1
         assert all(torch.allclose(x[:, n], torch.ones(())) for x in second.given)
-        assert calls[-1][0] == calls[-1][1] and [c[0] for c in calls] == list(range(1, len(calls) + 1))
-        calls.clear()
     alone = dataclasses.replace(smooth, second=second, refine=0)(noisy)
-    assert torch.equal(alone.image, expected[1].image) and alone.meta["steps"][-1]["networks"] == 1
+    assert torch.equal(alone.image, expected[1].image) and alone.meta["steps"][-1]["mended"] == 0
+
+
+@pytest.mark.parametrize(("shape", "along", "stages"), [
+    ((6, 2, 24, 20), "time", 2), ((2, 20, 22, 24), "volume", 2), ((3, 2, 24, 20), "depth", 1),
+    ((3, 2, 24, 20), "none", 1),
+])  # fmt: skip
+def test_filter_and_second_network_go_by_turns(shape: tuple[int, ...], along: str, stages: int) -> None:
+    """The second's image is what is filtered next; at the end the progress is whole."""
+    calls: list[tuple[int, int]] = []
+    second = Stub(lambda x: x[:, 3:5] + 1)
+    options = {"along": along, "refine": None, "progress": lambda done, total, **_: calls.append((done, total))}
+    made, _ = stubbed(lambda x: x[:, :2].mean((2, 3, 4), keepdim=True).expand_as(x[:, :2]), options=options)
+    found = dataclasses.replace(made, second=second)(image(shape))
+    assert found.meta["steps"][-1]["mended"] == stages
+    if stages == 2:  # one SD more is not explained by noise: the filter moves its mean back
+        before, after = (x[:, 5:7] - x[:, 3:5] for x in (second.given[0], second.given[len(second.given) // 2]))
+        assert float((after - before).abs().mean()) > 0.05
+    assert [done for done, _ in calls] == list(range(1, calls[-1][1] + 1))
 
 
 def test_what_auto_makes_of_spacing() -> None:

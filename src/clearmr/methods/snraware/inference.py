@@ -32,7 +32,7 @@ class SnrAware(keeping.Options):
 
     refine: rounds of the collaborative filter that follows (`refining.py`); None: all that are planned. along:
     what the network's T axis is (`layout.resolve`). second: a network that mends what the filter made, given the noisy
-    image, what the first network made, and that (`NetConfig.pilots`).
+    image, what the first network made, and that (`NetConfig.pilots`); then filter and second network go by turns.
     """
 
     WAYS = layout.ALONG
@@ -124,12 +124,17 @@ class _Work:
         self.along = layout.resolve(denoiser.along, shape, image.spacing)
         self.noise_sd = image.noise_sd.float().expand(shape)
         (series,) = self.by_series(image.image)
-        self.rounds = refining.plan_for(self.along, series.shape[1])[: denoiser.refine]
+        n_frames, second = series.shape[1], denoiser.second
+        self.stages = refining.first_of(
+            refining.plan_for(self.along, n_frames, mended=second is not None), denoiser.refine
+        )
         turns = layout.TURNS if self.along == "volume" else layout.TURNS[:1]
-        nets = [denoiser.net, *([denoiser.second] if denoiser.second is not None and self.rounds else [])]
-        self.passes = [[_Pass(denoiser, net, image, self.along, turn) for turn in turns] for net in nets]
-        self.total = sum(one.ticks for turned in self.passes for one in turned)
-        self.total += len(series) * refining.ticks(series.shape[1:], self.rounds)
+        self.first, self.second = (
+            [_Pass(denoiser, net, image, self.along, turn) for turn in turns] if net is not None else []
+            for net in (denoiser.net, second)
+        )
+        self.total = sum(one.ticks for one in self.first) + len(self.stages) * sum(one.ticks for one in self.second)
+        self.total += sum(len(series) * refining.ticks(series.shape[1:], rounds) for rounds in self.stages)
         self.done = 0
 
     def by_series(self, *images: Tensor) -> tuple[Tensor, ...]:
@@ -138,35 +143,39 @@ class _Work:
 
     def run(self) -> Tensor:
         """The image as it is without its noise."""
-        clean, filtered = self.pilots()
-        if not self.rounds:
-            return clean
-        if len(self.passes) > 1:
-            filtered = self._through(self.passes[1], clean, filtered)
-        for out, noisy, sd in zip(*self.by_series(filtered, self.image.image, self.noise_sd), strict=True):
-            out.copy_(refining.mean_kept(noisy, out, sd))
-        return filtered
+        clean = network = self._through(self.first)
+        for number, rounds in enumerate(self.stages):
+            clean = self._filtered(clean, rounds, refining.SHARE if number == 0 else 1.0)
+            if self.second:
+                clean = self._through(self.second, network, clean)
+        if self.stages:
+            for out, noisy, sd in zip(*self.by_series(clean, self.image.image, self.noise_sd), strict=True):
+                out.copy_(refining.mean_kept(noisy, out, sd))
+        return clean
 
     def pilots(self) -> tuple[Tensor, Tensor]:
-        """What the network makes of the image, and that filtered."""
-        clean = self._through(self.passes[0])
-        filtered = torch.empty_like(clean)
-        given = self.by_series(filtered, self.image.image, clean, self.noise_sd)
-        for out, noisy, denoised, sd in zip(*given, strict=True):
-            out.copy_(refining.filtered(noisy, denoised, sd, self.rounds, tick=self._tick))
-        return clean, filtered
+        """What the second network is given first: what the first makes of the image, and that filtered."""
+        network = self._through(self.first)
+        return network, self._filtered(network, self.stages[0], refining.SHARE)
+
+    def _filtered(self, clean: Tensor, rounds: refining.Rounds, share: float) -> Tensor:
+        out = torch.empty_like(clean)
+        given = self.by_series(out, self.image.image, clean, self.noise_sd)
+        for into, noisy, denoised, sd in zip(*given, strict=True):
+            into.copy_(refining.filtered(noisy, denoised, sd, rounds, share=share, tick=self._tick))
+        return out
 
     def figures(self) -> dict[str, Any]:
         """What is told of how it was made."""
-        first = self.passes[0][0]
+        first = self.first[0]
         figures: dict[str, Any] = {
             "precision": "bf16" if first.bf16 else "float32",
             "along": self.along,
             "series": len(first.series),
             "batch": first.batch,
             "tiles": len(first.plan.boxes),  # of each series
-            "networks": len(self.passes),
-            "refined": len(self.rounds),
+            "refined": sum(map(len, self.stages)),
+            "mended": len(self.stages) if self.second else 0,
         }
         return figures | ({"tile": list(first.plan.tile)} if len(first.plan.boxes) > 1 else {})
 

@@ -16,31 +16,35 @@ from clearmr.evaluate.rician import as_gaussian
 from clearmr.methods import collaborative
 from clearmr.methods.collaborative import BOXES, Groups
 
-SHARE = 0.9  # of the filtered; the rest is the network's
+SHARE = 0.9  # of what is filtered after the first network; the rest is that network's
 SIGNAL = 2.0  # magnitude over noise_sd from which there is signal
 NEAR = 8.0  # SD in pixels and frames of the neighbourhood whose mean is kept
 CERTAIN = 8.0  # of `Groups`, where there are several rounds: filtered once, volumes keep more without
 LEAST, MOST = 32, 112  # tubes of a group, eight for each frame
 SERIES_FRAMES = 4  # from which a tube is long enough to be thin
 
-Plan = tuple[Groups, ...]
+Rounds = tuple[Groups, ...]
+Plan = tuple[Rounds, ...]  # what is grouped, round by round; after each stage comes the second network, if there is one
 
 # Chosen on slices, and on thick ones of one head.
-SINGLE: Plan = (Groups(8, 64, 10, certain=CERTAIN), Groups(4, 48, 10, certain=CERTAIN))
-STACK: Plan = (Groups(4, 32, 4, slices=2),)
-VOLUME: Plan = (BOXES,)
+SINGLE: Rounds = (Groups(8, 64, 10, certain=CERTAIN), Groups(4, 48, 10, certain=CERTAIN))
+STACK: Rounds = (Groups(4, 32, 4, slices=2),)
+VOLUME: Rounds = (BOXES,)
 
 
-def plan_for(along: str, n_frames: int) -> Plan:
-    """What is grouped, round by round, in so many frames or slices, along which of `layout.Along` the network went."""
+def plan_for(along: str, n_frames: int, *, mended: bool = False) -> Plan:
+    """For so many frames or slices, along which of `layout.Along` the network went.
+
+    mended: whether a second network mends what is filtered; then less is filtered before it, and some after.
+    """
     if along == "volume":
-        return VOLUME
+        return (VOLUME, VOLUME) if mended else (VOLUME,)
     if along == "depth" and n_frames > 1:
-        return STACK
-    return series_plan(n_frames) if n_frames >= SERIES_FRAMES else SINGLE
+        return (STACK,)
+    return series_plan(n_frames, mended=mended) if n_frames >= SERIES_FRAMES else (SINGLE,)
 
 
-def series_plan(n_frames: int) -> Plan:
+def series_plan(n_frames: int, *, mended: bool = False) -> Plan:
     """Tubes, and by turns short ones that are looked for in other frames too.
 
     Chosen on series of the simulated heart, of PINCAT's and of fMRI, 4 to 30 frames, none of them judged by `bench
@@ -50,39 +54,40 @@ def series_plan(n_frames: int) -> Plan:
     similar = min(MOST, max(LEAST, 8 * n_frames))
     tubes = [Groups(4, similar, 8, colour=colour, certain=CERTAIN) for colour in (0, 1)]
     short = [Groups(4, 48, 1, min(8, n_frames), colour, CERTAIN) for colour in (0, 1)]
-    return (tubes[0], tubes[1], short[0], tubes[0], short[1], tubes[1])
+    if mended:
+        return (tubes[0], short[0], tubes[1]), (tubes[0], tubes[1])
+    return ((tubes[0], tubes[1], short[0], tubes[0], short[1], tubes[1]),)
 
 
-def ticks(shape: Sequence[int], plan: Plan) -> int:
-    """How often `refined` ticks."""
-    return sum(collaborative.ticks(shape, groups) for groups in plan)
+def first_of(plan: Plan, rounds: int | None) -> Plan:
+    """The first so many rounds of a plan; None: all."""
+    if rounds is None:
+        return plan
+    left = [rounds - sum(map(len, plan[:k])) for k in range(len(plan))]
+    return tuple(stage[:n] for stage, n in zip(plan, left, strict=True) if n > 0)
 
 
-def refined(
-    noisy: Inexact[Tensor, "T H W"],
-    clean: Inexact[Tensor, "T H W"],
-    noise_sd: Float[Tensor, "T H W"],
-    plan: Plan,
-) -> Inexact[Tensor, "T H W"]:
-    """The denoised series or volume `clean`, filtered, its mean kept."""
-    return mean_kept(noisy, filtered(noisy, clean, noise_sd, plan), noise_sd) if plan else clean
+def ticks(shape: Sequence[int], rounds: Rounds) -> int:
+    """How often `filtered` ticks."""
+    return sum(collaborative.ticks(shape, groups) for groups in rounds)
 
 
 def filtered(
     noisy: Inexact[Tensor, "T H W"],
     clean: Inexact[Tensor, "T H W"],
     noise_sd: Float[Tensor, "T H W"],
-    plan: Plan,
+    rounds: Rounds,
     *,
+    share: float = 1.0,
     tick: Callable[[], None] = lambda: None,
 ) -> Inexact[Tensor, "T H W"]:
-    """The denoised series or volume `clean`, filtered round by round, each by the last result."""
-    if not plan or not bool((noise_sd > 0).any()):
+    """The denoised series or volume `clean`, filtered round by round, each by the last result; mixed with `clean`."""
+    if not rounds or not bool((noise_sd > 0).any()):
         return clean
-    network = clean
-    for groups in plan:
-        clean = collaborative.refined(noisy, clean, noise_sd, groups, rician=_is_rician(noisy), tick=tick)
-    return torch.lerp(network, clean, SHARE)
+    out = clean
+    for groups in rounds:
+        out = collaborative.refined(noisy, out, noise_sd, groups, rician=_is_rician(noisy), tick=tick)
+    return torch.lerp(clean, out, share)
 
 
 def mean_kept(
