@@ -66,7 +66,7 @@ def run(
     ] = None,
     refine: Annotated[
         int | None,
-        typer.Option(min=0, help="snraware: rounds of the filter after the network, at most (series: 6); 0: quickest."),
+        typer.Option(min=0, help="snraware: rounds of the filter after the network, at most; 0: none, quickest."),
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="noise2average: where the loss counts; else the brain is found.")

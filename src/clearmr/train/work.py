@@ -23,6 +23,11 @@ from clearmr.train.stopping import Interrupted, Watch
 from clearmr.train.stream import Batch, Samples
 
 BEST = "best.safetensors"
+# oneDNN's bf16 gradients of 3x3x3 convolutions over 2 to 6 frames were seen to be NaN.
+NOT_FINITE = (
+    "the loss is no longer finite: lower loop.learning_rate, or for patches of 2 to 6 frames on a CPU set "
+    "loop.bf16=false, and start again"
+)
 FREE = ("workers", "save_every", "validate_every", "log_every")  # settings that a resumed run may change
 
 
@@ -114,7 +119,7 @@ class Work:
         value = self.loss(self.model(inputs).float(), target)
         mean = fabric.all_reduce(value.detach(), reduce_op="mean")
         if not torch.isfinite(mean):
-            raise FloatingPointError("the loss is no longer finite: lower loop.learning_rate and start again")
+            raise FloatingPointError(NOT_FINITE)
         fabric.backward(value)
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), config.clip_norm)
         self.stepper.step()
