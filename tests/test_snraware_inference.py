@@ -10,7 +10,9 @@ import torch
 from clearmr.errors import InputError
 from clearmr.methods.snraware import cards, layout
 from clearmr.methods.snraware.config import NetConfig
+from clearmr.methods.snraware.noise import NO_GMAP, AxisFilter, NoiseDraw, filtered_noise
 from clearmr.scan import SnrImage
+from clearmr.simulate import simulate
 from laws import complex_noise
 from snraware_stubs import ONE, Stub, denoiser, image, stubbed
 
@@ -103,6 +105,36 @@ def test_filter_and_second_network_go_by_turns(shape: tuple[int, ...], along: st
         before, after = (x[:, 5:7] - x[:, 3:5] for x in (second.given[0], second.given[len(second.given) // 2]))
         assert float((after - before).abs().mean()) > 0.05
     assert [done for done, _ in calls] == list(range(1, calls[-1][1] + 1))
+
+
+def beating(spec: AxisFilter, *, sd: float = 0.06) -> tuple[SnrImage, torch.Tensor]:
+    """A complex series of the simulated heart, its noise of SD `sd` filtered along both axes, and its truth."""
+    clean = simulate("cine", matrix=(1, 72, 72), n_frames=6, n_coils=2, seed=21).truth
+    clean = clean / clean.abs().max()
+    noise = filtered_noise((6, 72, 72), NoiseDraw(1.0, NO_GMAP, spec, spec, seed=4))
+    return SnrImage(clean + sd * noise[:, None], sd * ONE, ONE, "given"), clean
+
+
+@pytest.mark.parametrize(
+    ("spec", "left"),
+    [(AxisFilter(gaussian=0.8), 1.0), (AxisFilter(resolution=0.7), 0.9), (AxisFilter(gaussian=2.0), 0.6)],
+)
+def test_where_neighbours_share_noise_the_second_network_mends_a_complex_series(spec: AxisFilter, left: float) -> None:
+    """The collaborative filter alone takes such noise for signal. left: of its squared error, at the most."""
+    noisy, clean = beating(spec)
+    both = cards.load("snraware-small")
+    found, alone = both(noisy), dataclasses.replace(both, second=None)(noisy)
+    assert found.meta["steps"][-1]["mended"] == 2
+    errors = [float((result.image - clean).abs().square().mean()) for result in (found, alone)]
+    assert errors[0] < left * errors[1]
+
+
+def test_a_complex_series_of_white_noise_is_left_to_the_filter() -> None:
+    noisy, _ = beating(AxisFilter())
+    both = cards.load("snraware-small")
+    found = both(noisy)
+    assert found.meta["steps"][-1]["mended"] == 0
+    assert torch.equal(found.image, dataclasses.replace(both, second=None)(noisy).image)
 
 
 def test_what_auto_makes_of_spacing() -> None:
