@@ -96,7 +96,7 @@ def test_every_preset_names_a_network_that_can_be_built(name: str) -> None:
     chosen = presets.PRESETS[name]()
     assert model.parameters(chosen.net) > 1e6
     magnitudes = schemes.scheme(chosen, "without-recon")
-    assert model.channels_in(magnitudes.net) == 1
+    assert model.channels_in(magnitudes.net) == (3 if magnitudes.net.pilots else 1)
     loss = losses.combined(**dataclasses.asdict(magnitudes.loss))
     assert float(loss(torch.ones(1, 1, 2, 8, 8), torch.zeros(1, 1, 2, 8, 8))) > 0
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clearmr.errors import InputError
-from clearmr.methods.snraware import cards, layout
+from clearmr.methods.snraware import cards, layout, refining
 from clearmr.methods.snraware.config import NetConfig
 from clearmr.methods.snraware.noise import NO_GMAP, AxisFilter, NoiseDraw, filtered_noise
 from clearmr.scan import SnrImage
@@ -68,9 +68,10 @@ def test_the_mean_over_the_axes_is_filtered_once_and_mixed_at_last() -> None:
 @pytest.mark.parametrize(("shape", "along"), [((6, 2, 24, 20), "time"), ((2, 20, 22, 24), "volume")])
 @pytest.mark.parametrize("magnitude", [False, True])
 def test_a_second_network_is_given_the_image_and_both_pilots(
-    shape: tuple[int, ...], along: str, magnitude: bool
+    shape: tuple[int, ...], along: str, magnitude: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that gives back a pilot: the filter's last, its mean kept, or what the first network made."""
+    monkeypatch.setattr(refining, "neighbours_alike", lambda *_: True)
     noisy = dataclasses.replace(image(shape, magnitude=magnitude), noise_sd=2 * ONE)
     n = 1 if magnitude else 2
     net = NetConfig(channels=(4, 8), cells=1, image="magnitude" if magnitude else "complex")
@@ -92,8 +93,11 @@ def test_a_second_network_is_given_the_image_and_both_pilots(
     ((6, 2, 24, 20), "time", 2), ((2, 20, 22, 24), "volume", 2), ((3, 1, 24, 20), "time", 0),
     ((3, 2, 24, 20), "depth", 0), ((5, 2, 24, 20), "none", 0),
 ])  # fmt: skip
-def test_filter_and_second_network_go_by_turns(shape: tuple[int, ...], along: str, stages: int) -> None:
+def test_filter_and_second_network_go_by_turns(
+    shape: tuple[int, ...], along: str, stages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second's image is what is filtered next; at the end the progress is whole."""
+    monkeypatch.setattr(refining, "neighbours_alike", lambda *_: True)
     calls: list[tuple[int, int]] = []
     second = Stub(lambda x: x[:, 3:5] + 1)
     options = {"along": along, "refine": None, "progress": lambda done, total, **_: calls.append((done, total))}
