@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from clearmr.errors import InputError
 from clearmr.methods.snraware import leaves, method, model, presets, second, volumes
 from clearmr.methods.snraware.config import NetConfig, SecondConfig, SnrAwareConfig
 from snraware_stubs import denoiser
@@ -96,6 +98,22 @@ def test_a_second_network_begins_at_the_filtered_image(image: str) -> None:
     inside = first.net.noise.encoder[0][0].first.weight  # type: ignore[union-attr, index]
     assert torch.equal(net.noise.encoder[0][0].first.weight, inside)  # type: ignore[union-attr, index]
     assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "card", "said"),
+    [
+        ({"net": SMALL["magnitude"]}, {}, "after random"),
+        ({}, {"told": "gmap"}, "told the noise SD"),
+        ({"second": SecondConfig(side=12)}, {}, "hold a patch"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes: dict[str, Any], card: dict[str, str], said: str) -> None:
+    first = denoiser(SMALL["complex"])
+    first = dataclasses.replace(first, card={**first.card, **card})
+    method.refuse_apart(denoiser(SMALL["complex"]), settings("complex"))
+    with pytest.raises(InputError, match=said):
+        method.refuse_apart(first, dataclasses.replace(settings("complex"), **changes))
 
 
 def test_training_lowers_the_filtered_image_s_error(tmp_path: Path) -> None:

@@ -111,6 +111,11 @@ def refuse_apart(first: SnrAware, config: SnrAwareConfig) -> None:
     if config.net != cards.config_of_second(first.config):
         todo = "choose a preset of second networks, and a model of its channels and inputs"
         raise InputError(f"a second network after {first.name}, {first.config}", str(config.net), todo)
+    if not config.net.noise_map or "gmap" in (config.noise.told, first.card.get("told")):
+        raise InputError("models that are told the noise SD", "g or nothing", "train both with the scheme proposed")
+    if min(config.second.size, config.second.side) < max(config.data.patch[1:]):
+        found = f"second.size={config.second.size}, second.side={config.second.side}"
+        raise InputError(f"cases that hold a patch of {config.data.patch[1:]}", found, "set them larger")
 
 
 def _first(config: NetConfig, start: str | Path | None) -> nn.Module:
