@@ -72,7 +72,7 @@ def test_windows_are_in_units_of_the_filtered_image_s_error(cases: second.Cases)
         inputs, target = samples.whole(step)
         n = target.shape[1]
         assert inputs.shape[1] == 3 * n + 1 and inputs.shape[2:] == target.shape[2:]
-        error = (inputs[:, -n:] - target).square().sum(1).mean((1, 2, 3))
+        error = (inputs[:, -n:] - target).square().mean((1, 2, 3, 4))
         assert bool((error < 1.0001).all()) and float(error.max()) > 0.3
         torch.testing.assert_close(samples.whole(step)[0], inputs, rtol=0, atol=0)
         lengths.add(inputs.shape[2])

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clearmr.methods.snraware import leaves, pairs, patches, store, volumes
+from clearmr.methods.snraware import cards, leaves, pairs, patches, store, volumes
 from clearmr.methods.snraware.config import DataConfig, SnrAwareConfig
 from clearmr.methods.snraware.draws import chance, pick, uniform
 from clearmr.methods.snraware.inference import SnrAware, pilots
@@ -152,7 +152,7 @@ class Samples:
             parts = _phased(parts, generator)
         noisy, noise_sd, network, filtered, target = parts
         error = (filtered - target).square().sum(0).mean() + (ALMOST * noise_sd.mean()) ** 2
-        scale = error.clamp_min(1e-12).rsqrt()
+        scale = (len(target) / error.clamp_min(1e-12)).sqrt()  # of each channel
         return torch.cat([noisy, noise_sd, network, filtered]) * scale, target * scale
 
 
@@ -184,7 +184,7 @@ def _phased(parts: list[Tensor], generator: torch.Generator) -> list[Tensor]:
 
 def begun(first: SnrAware) -> nn.Module:
     """A second network before its first step: the filtered image as it is. Inside, the first one's weights."""
-    net = build(dataclasses.replace(first.config, pilots=True))
+    net = build(cards.config_of_second(first.config))
     weights = {name: value.clone() for name, value in first.net.state_dict().items()}
     known = weights["noise.head.weight"]
     extra = known.new_zeros((len(known), 2 * channels_out(first.config), *known.shape[2:]))
