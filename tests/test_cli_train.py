@@ -149,10 +149,13 @@ def test_a_second_network_is_trained_after_a_first(corpus: Path, tmp_path: Path)
     """It mends the first's filtered images, is kept in one file with it, and the cases are made once."""
     done("train", "snraware", "-d", corpus, "-o", tmp_path / "run", *FLAGS)
     first = tmp_path / "run" / "model.safetensors"
-    small = ("cases=3", "held_out=1", "frames=3", "size=20", "side=16", "together=2", "volumes=0.3")
+    small = ("cases=3", "held_out=1", "frames=3", "size=20", "side=16", "scans=0.4", "volumes=0.3")
     more = [word for setting in small for word in ("--set", f"second.{setting}")]
     second = ("train", "snraware", "-d", corpus, "--preset", "small-second", *FLAGS, *more)
     done(*second, "-o", tmp_path / "second", "--after", first)
+    done(
+        *second, "-o", tmp_path / "on", "--after", tmp_path / "second" / "model.safetensors"
+    )  # goes on with the second
     cases = sorted((tmp_path / "second" / "cases").iterdir())
     assert 1 <= len(cases) <= 3
     card = json.loads((tmp_path / "second" / "model.json").read_text())

@@ -148,7 +148,7 @@ def test_longer_tubes_come_in_larger_groups(n_frames: int, similar: int) -> None
     assert plan[0].similar == similar and plan[2].sides == (min(8, n_frames), 4, 4)
 
 
-@pytest.mark.parametrize(("rounds", "lengths"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (9, [3, 2]), (None, [3, 2])])
+@pytest.mark.parametrize(("rounds", "lengths"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (9, [3, 4]), (None, [3, 4])])
 def test_the_first_rounds_of_a_plan_of_stages(rounds: int | None, lengths: list[int]) -> None:
     plan = refining.series_plan(12, mended=True)
     found = refining.first_of(plan, rounds)

@@ -24,9 +24,9 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def settings(image: str, **changes: object) -> SnrAwareConfig:
-    """Cases of 20 x 20 frames and 16^3, of all kinds."""
+    """Cases of 24 x 24 frames and 16^3, of all kinds."""
     base = presets.small_second() if image == "complex" else presets.small_mag_second()
-    cases = SecondConfig(size=20, side=16, together=2, frames=(3, 5), volumes=0.3, stacks=0.2, images=0.2)
+    cases = SecondConfig(size=24, side=16, frames=(3, 5), volumes=0.3, scans=0.4)
     data = dataclasses.replace(base.data, patch=(4, 16, 16), batch=2, synthetic=1.0, lesions=0.0)
     net = dataclasses.replace(SMALL[image], pilots=True)
     return dataclasses.replace(base, net=net, data=data, second=dataclasses.replace(cases, **changes))
@@ -47,19 +47,19 @@ def cases(request: pytest.FixtureRequest, tmp_path: Path) -> second.Cases:
 def test_cases_of_every_kind_are_made_once_and_stay_the_same(cases: second.Cases, tmp_path: Path) -> None:
     again = dataclasses.replace(cases.config)
     other = second.Cases(cases.first, [], cases.gmaps, again, 5, tmp_path / "others")
-    shapes = set()
-    for k in range(8):
+    kinds = set()
+    for k in range(12):
         case = cases[k]
-        n_channels = case.target.shape[1]
-        assert n_channels == model.channels_out(cases.config.net) and case.noise_sd.shape[1] == 1
-        assert {v.shape[2:] for v in vars(case).values()} == {case.noisy.shape[2:]}
-        assert case.noisy.shape[2] == cases.frames(k)
+        assert len(case.target) == model.channels_out(cases.config.net)
+        assert len(case.noise_sd) == len(case.filtered) == 1
+        assert {v.shape[-3:] for v in vars(case).values()} == {case.noisy.shape[1:]}
+        assert case.noisy.shape[1] == cases.frames(k)
         noise = (case.noisy - case.target) / case.noise_sd.clamp_min(1e-6)
         assert 0.3 < float(noise.std()) < 1.7 or float(noise.abs().max()) == 0  # pairs without noise are there too
-        assert not torch.equal(case.filtered, case.network)
+        assert not torch.equal(case.filtered[0], case.network)
         assert all(torch.equal(a, b) for a, b in zip(vars(case).values(), vars(other[k]).values(), strict=True))
-        shapes.add(tuple(case.noisy.shape[2:]))
-    assert len(shapes) >= 3
+        kinds.add(cases._drawn(k))
+    assert kinds == {("volume", 16), *((kind, n) for kind in ("scan", "series") for n in (3, 5))}
     files = {path: path.stat().st_mtime_ns for path in cases.folder.iterdir()}
     cases[0]
     assert files == {path: path.stat().st_mtime_ns for path in cases.folder.iterdir()}
@@ -76,7 +76,7 @@ def test_windows_are_in_units_of_the_filtered_image_s_error(cases: second.Cases)
         assert bool((error < 1.0001).all()) and float(error.max()) > 0.3
         torch.testing.assert_close(samples.whole(step)[0], inputs, rtol=0, atol=0)
         lengths.add(inputs.shape[2])
-    assert lengths <= {1, second.SHORTEST, 4} and 1 in lengths and len(lengths) > 1
+    assert lengths == {second.SHORTEST}
 
 
 def test_a_phase_turns_all_complex_images_alike() -> None:
@@ -87,6 +87,21 @@ def test_a_phase_turns_all_complex_images_alike() -> None:
         torch.testing.assert_close(part.square().sum(0), other.square().sum(0))
     inner = [(a * b).sum() for a, b in ((parts[0], parts[2]), (turned[0], turned[2]))]
     torch.testing.assert_close(*inner)
+
+
+def test_where_there_is_a_second_network_cases_are_of_both_stages_and_training_goes_on_from_it(tmp_path: Path) -> None:
+    config, net = settings("complex", volumes=0.0), second.begun(denoiser(SMALL["complex"]))
+    with torch.no_grad():
+        net.noise.tail.weight.normal_(std=0.1, generator=rng())  # type: ignore[union-attr]
+    both = dataclasses.replace(denoiser(SMALL["complex"]), second=net)
+    cases = second.Cases(both, [], torch.ones(1, 32, 32), config, 5, tmp_path / "cases")
+    k = next(k for k in range(20) if cases.frames(k) == 5)
+    case = cases[k]
+    assert case.filtered.shape == (2, *case.target.shape) and not torch.allclose(*case.filtered, atol=0.01)
+    went_on = second.begun(both)
+    assert all(torch.equal(a, b) for a, b in zip(went_on.parameters(), net.parameters(), strict=True))
+    went_on.noise.tail.weight.data.zero_()  # type: ignore[union-attr, operator]
+    assert bool(net.noise.tail.weight.any())  # type: ignore[union-attr, operator]
 
 
 @pytest.mark.parametrize("image", ["complex", "magnitude"])

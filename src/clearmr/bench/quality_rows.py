@@ -1,6 +1,5 @@
 """The cases of the quality table with a clean truth: volumes (Rician), cine (Gaussian), complex series of R = 4."""
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clearmr import recon
 from clearmr.bench.entrants import Case, Problem, level, noise_like
 from clearmr.bench.quality_data import SEED, Data, Sizes, foreground
-from clearmr.evaluate import receiver_noise
+from clearmr.methods.snraware import scanned
 from clearmr.scan import SnrImage
 from clearmr.simulate import simulate
 
@@ -66,13 +64,5 @@ def _scan(size: int, frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     common: dict[str, Any] = {"n_frames": frames, "n_coils": COILS, "acceleration": R, "acs": ACS, "seed": SEED}
     noisy = simulate("cine", matrix=matrix, snr=30.0, **common)
     quiet = simulate("cine", matrix=matrix, noise_sd=0.0, **common)
-    calibration = recon.calibrate(noisy.scan)
-    clean = recon.apply(dataclasses.replace(noisy.scan, kspace=quiet.scan.kspace), calibration)
-    kspace = receiver_noise(
-        noisy.noise_cov,
-        tuple(noisy.scan.kspace.shape),
-        torch.Generator().manual_seed(SEED),
-        sampled=noisy.scan.sampled[:, None, :, :, None],
-    )
-    noise = recon.apply(dataclasses.replace(noisy.scan, kspace=kspace), calibration)
+    clean, noise = scanned.apart(noisy, quiet, torch.Generator().manual_seed(SEED))
     return clean.image, noise.image, clean.noise_sd, foreground(noisy.truth)

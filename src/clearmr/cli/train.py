@@ -52,8 +52,8 @@ def snraware(
     after: Annotated[
         str | None,
         typer.Option(
-            help="Train a second network, which mends what the filter leaves after this model; with a preset "
-            "of that kind, such as small-second."
+            help="Train a second network, which mends what the filter leaves after this model, or go on with the "
+            "one it has; with a preset of that kind, such as small-second."
         ),
     ] = None,
     name: train_inputs.Name = "model",
@@ -112,7 +112,7 @@ def _first(config: "SnrAwareConfig", after: str | None, start: str | None, devic
     if after is None:
         return None
     if start is not None:
-        raise InputError("--after or --from", "both", "leave one out: a second network begins at the first's weights")
+        raise InputError("--after or --from", "both", "leave --from out: --after tells the start too")
     first = method.load(after, device=device)
     method.refuse_apart(first, config)
     return first

@@ -77,9 +77,9 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class SecondConfig:
-    """What cases a second network learns from (`second.py`): how many, and what is T in which share of them.
+    """What cases a second network learns from (`second.py`): how many, and which share of them is what.
 
-    Time where it is nothing else: series of one of `frames`, frames of `size` squared. Volumes of `side` cubed.
+    The rest are series with noise made on the fly. Series: one of `frames`, `size` squared; volumes: `side` cubed.
     """
 
     cases: int = 1000
@@ -88,10 +88,8 @@ class SecondConfig:
     size: int = 96
     side: int = 64
     volumes: float = 0.08
-    stacks: float = 0.10
-    images: float = 0.12  # single ones, `together` to a case
-    together: int = 10
-    signed: float = 0.6  # as `DataConfig.signed`, of series and single images
+    scans: float = 0.4  # series through simulated coils and our GRAPPA (`scanned.py`)
+    signed: float = 0.6  # as `DataConfig.signed`, of series
 
 
 @dataclass(frozen=True)

@@ -130,19 +130,12 @@ class _Work:
             [_Pass(denoiser, net, image, self.along, turn) for turn in turns] if net is not None else []
             for net in (denoiser.net, second)
         )
-        # In complex series of white noise it lost 0.3 to 0.4 dB of what a reconstruction at R = 4 had left there.
-        self.unsure = image.is_complex and self.along == "time"
         self.done = 0
-        self._settle(mended=bool(self.second) and not self.unsure)
-
-    def _settle(self, *, mended: bool) -> None:
-        """What follows the first network, and how long all of it is."""
-        (series,) = self.by_series(self.image.image)
         shape = series.shape[1:]
-        plan = refining.plan_for(self.along, shape[0], mended=mended)
-        self.stages, self.mended = refining.first_of(plan, self.denoiser.refine), mended
+        plan = refining.plan_for(self.along, shape[0], mended=bool(self.second))
+        self.stages = refining.first_of(plan, denoiser.refine)
         filtering = sum(len(series) * refining.ticks(shape, rounds) for rounds in self.stages)
-        mending = len(self.stages) * mended * sum(one.ticks for one in self.second)
+        mending = len(self.stages) * sum(one.ticks for one in self.second)
         self.total = sum(one.ticks for one in self.first) + filtering + mending
 
     def by_series(self, *images: Tensor) -> tuple[Tensor, ...]:
@@ -152,27 +145,30 @@ class _Work:
     def run(self) -> Tensor:
         """The image as it is without its noise."""
         clean = network = self._through(self.first)
-        if self.unsure and self.second and self.stages:
-            self._settle(mended=refining.neighbours_alike(self.image.image, network, self.noise_sd))
-        for number, rounds in enumerate(self.stages):
-            clean = self._filtered(clean, rounds, refining.SHARE if number == 0 else 1.0)
-            if self.mended:
+        for number in range(len(self.stages)):
+            clean = self._filtered(clean, number)
+            if self.second:
                 clean = self._through(self.second, network, clean)
         if self.stages:
             for out, noisy, sd in zip(*self.by_series(clean, self.image.image, self.noise_sd), strict=True):
                 out.copy_(refining.mean_kept(noisy, out, sd))
         return clean
 
-    def pilots(self) -> tuple[Tensor, Tensor]:
-        """What the second network is given first: what the first makes of the image, and that filtered."""
+    def pilots(self) -> list[Tensor]:
+        """What a second network is given: what the first makes of the image, and that filtered, stage by stage."""
         network = self._through(self.first)
-        return network, self._filtered(network, self.stages[0], refining.SHARE)
+        made = [network, self._filtered(network, 0)]
+        for number in range(1, len(self.stages)):  # there are more with a second network only
+            made.append(self._filtered(self._through(self.second, network, made[-1]), number))
+        return made
 
-    def _filtered(self, clean: Tensor, rounds: refining.Rounds, share: float) -> Tensor:
+    def _filtered(self, clean: Tensor, number: int) -> Tensor:
+        """By the rounds of a stage."""
         out = torch.empty_like(clean)
+        share = refining.SHARE if number == 0 else 1.0
         given = self.by_series(out, self.image.image, clean, self.noise_sd)
         for into, noisy, denoised, sd in zip(*given, strict=True):
-            into.copy_(refining.filtered(noisy, denoised, sd, rounds, share=share, tick=self._tick))
+            into.copy_(refining.filtered(noisy, denoised, sd, self.stages[number], share=share, tick=self._tick))
         return out
 
     def figures(self) -> dict[str, Any]:
@@ -185,7 +181,7 @@ class _Work:
             "batch": first.batch,
             "tiles": len(first.plan.boxes),  # of each series
             "refined": sum(map(len, self.stages)),
-            "mended": len(self.stages) * self.mended,
+            "mended": len(self.stages) * bool(self.second),
         }
         return figures | ({"tile": list(first.plan.tile)} if len(first.plan.boxes) > 1 else {})
 
@@ -262,14 +258,13 @@ class _Pass:
         return (out[:, 0] * unit).clamp_(min=0)
 
 
-def pilots(denoiser: SnrAware, image: SnrImage, along: layout.Along) -> tuple[Tensor, Tensor]:
+def pilots(denoiser: SnrAware, image: SnrImage, along: layout.Along) -> list[Tensor]:
     """What a second network is given beside the image, which is one series: by the first network, and filtered.
 
-    Both as series (T, y, x).
+    Filtered again after the second, where there is one. All as series (T, y, x).
     """
-    work = _Work(dataclasses.replace(denoiser, along=along, second=None), image)
-    network, filtered = (work.by_series(found)[0] for found in work.pilots())
-    return network[0], filtered[0]
+    work = _Work(dataclasses.replace(denoiser, along=along), image)
+    return [work.by_series(found)[0][0] for found in work.pilots()]
 
 
 def bf16_pays(denoiser: SnrAware, image: SnrImage) -> bool:

@@ -83,6 +83,8 @@ def fit_second(
 ) -> SnrAware:
     """`first` with a second network, trained to mend what the filter makes of images that `first` denoised.
 
+    One that `first` has already is trained further, on images filtered after it too.
+
     Arguments as of `fit`; without `validation` other draws of `cases` are validated on. Raises InputError where the two
     networks do not go together, Interrupted when asked to stop.
     """

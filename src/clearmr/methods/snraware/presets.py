@@ -65,7 +65,7 @@ def small_mag_second() -> SnrAwareConfig:
     return replace(
         config,
         data=replace(config.data, signed=0.15, zeroed_background=0.25),
-        second=replace(config.second, volumes=0.42, stacks=0.08, images=0.10),
+        second=replace(config.second, volumes=0.5, scans=0.0),
     )
 
 

@@ -21,7 +21,6 @@ SIGNAL = 2.0  # magnitude over noise_sd from which there is signal
 NEAR = 8.0  # SD in pixels and frames of the neighbourhood whose mean is kept
 CERTAIN = 8.0  # of `Groups`, where there are several rounds: filtered once, volumes keep more without
 LEAST, MOST = 32, 112  # tubes of a group, eight for each frame
-ALIKE = 0.05  # correlation of neighbours; white noise of series was seen at -0.02 to 0, the weakest filter at 0.10
 SERIES_FRAMES = 4  # from which a tube is long enough to be thin
 
 Rounds = tuple[Groups, ...]
@@ -50,36 +49,20 @@ def mends(along: str, n_frames: int) -> bool:
     return along == "volume" or (along == "time" and n_frames >= SERIES_FRAMES)
 
 
-def neighbours_alike(
-    noisy: Inexact[Tensor, "*T H W"], clean: Inexact[Tensor, "*T H W"], noise_sd: Float[Tensor, "*T H W"]
-) -> bool:
-    """Whether what was removed, over its SD, is correlated between neighbours along H or W, as filters make noise.
-
-    The collaborative filter takes noise for white.
-    """
-    safe = torch.where(noise_sd > 0, noise_sd, torch.ones_like(noise_sd))
-    removed = torch.where(noise_sd > 0, noisy - clean, torch.zeros_like(clean)) / safe
-    power = float(removed.abs().square().sum())
-    shared = (
-        float((a.conj() * b).real.sum())
-        for a, b in ((removed[..., 1:], removed[..., :-1]), (removed[..., 1:, :], removed[..., :-1, :]))
-    )
-    return max(shared) > ALIKE * power
-
-
 def series_plan(n_frames: int, *, mended: bool = False) -> Plan:
     """Tubes, and by turns short ones that are looked for in other frames too.
 
     Chosen on series of the simulated heart, of PINCAT's and of fMRI, 4 to 30 frames, none of them judged by `bench
-    quality`, the rounds by turns with a second network on 10 and 12 frames of the same; eight tubes for each frame and
-    not five also since they did better on the real cine that is. One colour of the chessboard in each round does as
-    well as both, in half the time.
+    quality`, the rounds by turns with a second network on 10 and 12 frames of the same and of scans at R = 4: short
+    tubes after it gained up to 0.1 dB on slow series and lost 0.2 on fast ones, as on the real cine that is judged
+    (0.07). Eight tubes for each frame and not five also since they did better on that. One colour of the chessboard in
+    each round does as well as both, in half the time.
     """
     similar = min(MOST, max(LEAST, 8 * n_frames))
     tubes = [Groups(4, similar, 8, colour=colour, certain=CERTAIN) for colour in (0, 1)]
     short = [Groups(4, 48, 1, min(8, n_frames), colour, CERTAIN) for colour in (0, 1)]
     if mended:
-        return (tubes[0], short[0], tubes[1]), (tubes[0], tubes[1])
+        return (tubes[0], short[0], tubes[1]), (*tubes, *tubes)
     return ((tubes[0], tubes[1], short[0], tubes[0], short[1], tubes[1]),)
 
 

@@ -7,12 +7,13 @@ folder, and cut, turned and mirrored anew at each step.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clearmr.methods.snraware import cards, leaves, pairs, patches, store, volumes
+from clearmr.methods.snraware import cards, leaves, pairs, patches, scanned, store, volumes
 from clearmr.methods.snraware.config import DataConfig, SnrAwareConfig
 from clearmr.methods.snraware.draws import chance, pick, uniform
 from clearmr.methods.snraware.inference import SnrAware, pilots
@@ -23,13 +24,19 @@ from clearmr.train import checkpoint
 from clearmr.train.stream import Batch, seed_of
 
 ALMOST = 0.08  # of the noise SD; errors below it are not worth more
-SHORTEST = 7  # frames: for fewer, but one, oneDNN's bf16 gradients of these convolutions are NaN
+SHORTEST = 7  # frames: for two to six oneDNN's bf16 gradients of these convolutions are NaN
 TURNS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))  # of a volume's axes
+
+Kind = Literal["volume", "scan", "series"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Channels (n, C, T, H, W) of an image: noisy, its noise SD, by the first network, filtered after it, true."""
+    """Channels (C, T, H, W) of an image: noisy, its noise SD, by the first network, true.
+
+    filtered (n, C, T, H, W): what the filter makes of the first network's image and, if there is a second network
+    already, of what that makes.
+    """
 
     noisy: Tensor
     noise_sd: Tensor
@@ -68,41 +75,53 @@ class Cases:
         """Frames or slices of case k."""
         return self._drawn(k)[1]
 
-    def _drawn(self, k: int) -> tuple[Along, int]:
-        """What is T in case k, and how many of it."""
+    def _drawn(self, k: int) -> tuple[Kind, int]:
+        """What case k is, and of how many frames."""
         generator, settings = torch.Generator().manual_seed(seed_of(self.seed, k)), self.config.second
-        shares: list[tuple[Along, float]] = [("volume", settings.volumes), ("depth", settings.stacks)]
         left = uniform(generator)
-        for along, share in (*shares, ("none", settings.images)):
-            if left < share:
-                return along, {"volume": settings.side, "depth": self.config.data.patch[0]}.get(along, 1)
-            left -= share
-        return "time", settings.frames[pick(len(settings.frames), generator)]
+        if left < settings.volumes:
+            return "volume", settings.side
+        kind: Kind = "scan" if left < settings.volumes + settings.scans else "series"
+        return kind, settings.frames[pick(len(settings.frames), generator)]
 
     def _made(self, k: int) -> Case:
-        along, n_frames = self._drawn(k)
-        settings = self.config.second
-        size = settings.side if along == "volume" else settings.size
-        config = dataclasses.replace(self.config, data=self._data_of(along, (n_frames, size, size)))
-        sampler = patches.PatchSampler(self.data, self.leaves, config.data, volumes=self.given, leaves=self.leafy)
-        samples = pairs.Samples(sampler, self.gmaps, config, self.seed)
-        number = settings.together if along == "none" else 1
-        inputs, targets = zip(*(samples.pair(n_frames, (k, 0, i)) for i in range(number)), strict=True)
-        given, target = torch.stack(inputs), torch.stack(targets)
-        n_channels = target.shape[1]
-        noisy, noise_sd = given[:, :n_channels], given[:, n_channels:]
-        found = [pilots(self.first, _image(*both, along), along) for both in zip(noisy, noise_sd, strict=True)]
-        network, filtered = (
-            torch.stack([pairs.image_channels(part, self.first.config) for part in parts])
-            for parts in zip(*found, strict=True)
+        kind, n_frames = self._drawn(k)
+        given, target = (self._scanned if kind == "scan" else self._noised)(k, kind, n_frames)
+        noisy, noise_sd = given[: len(target)], given[len(target) :]
+        along: Along = "volume" if kind == "volume" else "time"
+        network, *filtered = (
+            pairs.image_channels(part, self.first.config)
+            for part in pilots(self.first, _image(noisy, noise_sd, along), along)
         )
-        return Case(noisy, noise_sd, network, filtered, target)
+        return Case(noisy, noise_sd, network, torch.stack(filtered), target)
 
-    def _data_of(self, along: Along, patch: tuple[int, int, int]) -> DataConfig:
-        """How patches are cut for a kind of case: stacks and volumes out of volumes."""
-        depth = along in ("depth", "volume") and bool(self.given or self.leafy)
-        signed = self.config.data.signed if depth else self.config.second.signed
-        return dataclasses.replace(self.config.data, patch=patch, volumes=float(depth), signed=signed)
+    def _noised(self, k: int, kind: Kind, n_frames: int) -> Batch:
+        """Input and target as a first network learns from."""
+        config = dataclasses.replace(self.config, data=self._data_of(kind, n_frames))
+        return pairs.Samples(self._sampler(config.data), self.gmaps, config, self.seed).pair(n_frames, (k, 0, 0))
+
+    def _scanned(self, k: int, kind: Kind, n_frames: int) -> Batch:
+        """The same of a simulated scan."""
+        generator = torch.Generator().manual_seed(seed_of(self.seed, k, 0, 0))
+        sampler = self._sampler(self._data_of(kind, n_frames))
+        clean = torch.zeros(1)
+        while not bool(clean.any()):
+            clean = sampler.draw(n_frames, generator).clean
+        noisy, target, noise_sd = scanned.scanned(clean, generator, lesion=self.config.data.lesions)
+        net = self.config.net
+        return pairs.to_channels(noisy, noise_sd, net=net), pairs.image_channels(target, net)
+
+    def _sampler(self, data: DataConfig) -> patches.PatchSampler:
+        return patches.PatchSampler(self.data, self.leaves, data, volumes=self.given, leaves=self.leafy)
+
+    def _data_of(self, kind: Kind, n_frames: int) -> DataConfig:
+        """How patches are cut for a kind of case: volumes out of volumes."""
+        settings, data = self.config.second, self.config.data
+        if kind != "volume":
+            patch = (n_frames, settings.size, settings.size)
+            return dataclasses.replace(data, patch=patch, volumes=0.0, signed=settings.signed)
+        solid = float(bool(self.given or self.leafy))
+        return dataclasses.replace(data, patch=(settings.side, settings.side, settings.side), volumes=solid)
 
 
 def _image(noisy: Float[Tensor, "C T H W"], noise_sd: Float[Tensor, "1 T H W"], along: Along) -> SnrImage:
@@ -142,10 +161,10 @@ class Samples:
     def _window(self, frames: int, generator: torch.Generator) -> Batch:
         held = self.by_frames[frames]
         case = self.cases[held[pick(len(held), generator)]]
-        i = pick(len(case.noisy), generator)
-        parts = [value[i] for value in vars(case).values()]
+        filtered = case.filtered[pick(len(case.filtered), generator)]
+        parts = list(vars(dataclasses.replace(case, filtered=filtered)).values())
         parts = _turned(parts, (frames, *self.config.data.patch[1:]), generator)
-        if 1 < frames < SHORTEST:
+        if frames < SHORTEST:
             at = torch.arange(SHORTEST) % (2 * frames - 2)
             parts = [part[:, torch.minimum(at, 2 * frames - 2 - at)] for part in parts]  # mirrored in time
         if len(parts[0]) == 2:
@@ -183,8 +202,13 @@ def _phased(parts: list[Tensor], generator: torch.Generator) -> list[Tensor]:
 
 
 def begun(first: SnrAware) -> nn.Module:
-    """A second network before its first step: the filtered image as it is. Inside, the first one's weights."""
+    """A second network before its first step: the one that `first` has already; else one that lets the filtered
+    image be, with the first one's weights inside.
+    """
     net = build(cards.config_of_second(first.config))
+    if first.second is not None:
+        net.load_state_dict(first.second.state_dict())
+        return net.requires_grad_(True)
     weights = {name: value.clone() for name, value in first.net.state_dict().items()}
     known = weights["noise.head.weight"]
     extra = known.new_zeros((len(known), 2 * channels_out(first.config), *known.shape[2:]))
