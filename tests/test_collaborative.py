@@ -146,6 +146,8 @@ def test_what_is_grouped_follows_what_the_image_is() -> None:
 def test_longer_tubes_come_in_larger_groups(n_frames: int, similar: int) -> None:
     (plan,) = refining.series_plan(n_frames)
     assert plan[0].similar == similar and plan[2].sides == (min(8, n_frames), 4, 4)
+    by_turns = refining.series_plan(n_frames, mended=True)
+    assert by_turns == (plan,) if n_frames > refining.FEW else len(by_turns) == 2
 
 
 @pytest.mark.parametrize(("rounds", "lengths"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (9, [3, 4]), (None, [3, 4])])
