@@ -153,9 +153,9 @@ def test_a_second_network_is_trained_after_a_first(corpus: Path, tmp_path: Path)
     more = [word for setting in small for word in ("--set", f"second.{setting}")]
     second = ("train", "snraware", "-d", corpus, "--preset", "small-second", *FLAGS, *more)
     done(*second, "-o", tmp_path / "second", "--after", first)
-    done(
-        *second, "-o", tmp_path / "on", "--after", tmp_path / "second" / "model.safetensors"
-    )  # goes on with the second
+    both = tmp_path / "second" / "model.safetensors"
+    done(*second, "-o", tmp_path / "on", "--after", both)
+    assert json.loads((tmp_path / "on" / "model.json").read_text())["second"]["after"] == str(both)
     cases = sorted((tmp_path / "second" / "cases").iterdir())
     assert 1 <= len(cases) <= 3
     card = json.loads((tmp_path / "second" / "model.json").read_text())

@@ -42,5 +42,11 @@ def test_some_objects_lie_in_air_and_some_have_lesions() -> None:
     assert float((with_lesions - without).abs().max()) > 2
 
 
+def test_an_object_that_air_would_cover_stays() -> None:
+    clean = torch.zeros(3, 64, 64, dtype=torch.complex64)
+    clean[:, :3, :3] = 1
+    assert all(bool(scanned.scanned(clean, rng(seed))[1].abs().max() > 3) for seed in range(4))
+
+
 def _body(target: torch.Tensor) -> torch.Tensor:
     return target.abs() > scanned.BODY * target.abs().max()

@@ -36,7 +36,8 @@ VOLUME: Rounds = (BOXES,)
 def plan_for(along: str, n_frames: int, *, mended: bool = False) -> Plan:
     """For so many frames or slices, along which of `layout.Along` the network went.
 
-    mended: whether a second network mends what is filtered; then less is filtered before it, and some after.
+    mended: whether a second network mends what is filtered; but in long series less is then filtered before it, and
+    the rest of it after.
     """
     if along == "volume":
         return (VOLUME, VOLUME) if mended else (VOLUME,)
@@ -57,7 +58,7 @@ def series_plan(n_frames: int, *, mended: bool = False) -> Plan:
     quality`, the rounds by turns with a second network on 10 and 12 frames of the same and of scans at R = 4: short
     tubes after it gained up to 0.1 dB on slow series and lost 0.2 on fast ones, as on the real cine that is judged
     (0.07). On 30 frames a second network that comes once, last, gained -0.1 to +0.1 dB; by turns it would be -0.2 to
-    +0.7. Eight tubes for each frame and not five also since they did better on the real cine. One colour of the
+    +0.8. Eight tubes for each frame and not five also since they did better on the real cine. One colour of the
     chessboard in each round does as well as both, in half the time.
     """
     similar = min(MOST, max(LEAST, 8 * n_frames))

@@ -32,7 +32,8 @@ def scanned(
 
     lesion: probability that small lesions are put in. Raises InputError where it is all zeros.
     """
-    frames = _in_air(clean, generator) if chance(AIR, generator) else clean
+    body = _in_air(clean, generator) if chance(AIR, generator) else clean
+    frames = body if bool(body.any()) else clean
     seed = pick(2**31 - 1, generator)
     acceleration, coils, lines = (some[pick(len(some), generator)] for some in (ACCELERATIONS, COILS, LINES))
 
@@ -52,8 +53,8 @@ def scanned(
     signal, noise = apart(loud, quiet, generator)
     noise_sd = signal.noise_sd.expand(signal.image.shape)[:, 0]
     target = signal.image[:, 0]
-    body = target.abs() > BODY * target.abs().max()
-    target = target * (_between(*SNR, generator) / (target.abs() / noise_sd)[body].mean())
+    inside = target.abs() > BODY * target.abs().max()
+    target = target * (_between(*SNR, generator) / (target.abs() / noise_sd)[inside].mean())
     if chance(lesion, generator):
         target = lesions.inserted(target, noise_sd, generator)
     unit = noise_sd.median()
