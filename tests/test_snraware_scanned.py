@@ -1,9 +1,11 @@
 """Series through simulated coils and GRAPPA, that a second network learns from."""
 
+import dataclasses
+
 import torch
 
 from clearmr.methods.snraware import scanned
-from clearmr.simulate import simulate
+from clearmr.simulate import scan_of, simulate
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -32,6 +34,18 @@ def test_the_noise_is_as_told_and_the_truth_folds_over() -> None:
     assert all(torch.equal(a, b) for a, b in zip(again, (noisy, target, noise_sd), strict=True))
     assert min(folded) > 1e-5 and max(folded) < 0.5
     assert max(spread) > 0.05  # g is not the same everywhere
+
+
+def test_what_is_true_holds_no_noise_of_the_calibration() -> None:
+    loud, quiet = (
+        scan_of(heart()[:, None], fov=(8.0, 300.0, 300.0), acceleration=3, **noise)
+        for noise in ({"snr": 20.0}, {"noise_sd": 0.0})
+    )
+    nothing = dataclasses.replace(quiet, scan=dataclasses.replace(quiet.scan, kspace=0 * quiet.scan.kspace))
+    signal, noise = scanned.apart(loud, nothing, rng())
+    assert not bool(signal.image.any())
+    spread = torch.view_as_real(noise.image / noise.noise_sd).std()
+    assert abs(float(spread) - 1) < 0.03
 
 
 def test_some_objects_lie_in_air_and_some_have_lesions() -> None:
